@@ -1,0 +1,1 @@
+//! Evaluation datasets as a stream of samples.

@@ -1,0 +1,1 @@
+//! Metrics that equal the reference scorers, tasks, runs and reports.

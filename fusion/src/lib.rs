@@ -1,0 +1,1 @@
+//! A whole vision-language model: families, the splice, positions, sessions, generation, parity.

@@ -1,0 +1,1 @@
+//! Tokenizer, chat template, GLM decoder, KV cache and sampling.

@@ -1,0 +1,1 @@
+//! Vision-language runtime for the GLM-V family.

@@ -1,0 +1,3 @@
+//! The `glm4v` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Image files to visual tokens: decoding, preprocessing that matches the reference, towers and projectors.

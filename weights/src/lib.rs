@@ -1,0 +1,1 @@
+//! Checkpoints as named tensors: Hugging Face folders, the hub and its cache.
