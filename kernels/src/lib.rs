@@ -1,1 +1,16 @@
-//! Linear layers, attention, norms and rotary embeddings of glm4v; the home of its unsafe code.
+//! What the model code computes with: linear layers, attention, norms and rotary embeddings.
+//!
+//! This crate knows neither models nor file formats, and it is the only home of `unsafe`.
+//! Sequences are two-dimensional, `(length, width)`; several sequences never share a call.
+
+mod attention;
+mod linear;
+mod norm;
+mod rotary;
+mod trace;
+
+pub use attention::{Mask, attention};
+pub use linear::Linear;
+pub use norm::{LayerNorm, RmsNorm};
+pub use rotary::{RotaryLayout, RotaryTable};
+pub use trace::Trace;
