@@ -1,1 +1,23 @@
 //! Tokenizer, chat template, GLM decoder, KV cache and sampling.
+
+mod detokenizer;
+mod error;
+mod generation_config;
+mod message;
+mod prompt;
+mod sampling;
+mod stop;
+mod template;
+mod tokenizer;
+
+pub use detokenizer::Detokenizer;
+pub use error::LanguageError;
+pub use generation_config::{GenerationConfig, stop_ids};
+pub use message::{Message, Part, Role};
+pub use prompt::{PromptFormat, PromptOptions};
+pub use sampling::{
+    Choice, InvalidLogits, Sampler, SamplingOptions, log_softmax, top_log_probabilities,
+};
+pub use stop::StopStrings;
+pub use template::ChatTemplate;
+pub use tokenizer::Tokenizer;

@@ -1,0 +1,110 @@
+//! What can go wrong between text and tokens.
+
+/// Everything this crate can fail with. Each message names the file or value at fault and, where there is one, the
+/// remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum LanguageError {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+
+    /// A file of the checkpoint could not be found or read.
+    #[error(transparent)]
+    Weights(#[from] glm4v_weights::WeightsError),
+
+    /// The checkpoint has neither form of tokenizer.
+    #[error(
+        "{checkpoint} has no tokenizer: add its tokenizer.json, or tokenizer.model with tokenizer_config.json"
+    )]
+    NoTokenizer {
+        /// Where the files were looked for.
+        checkpoint: String,
+    },
+
+    /// A tokenizer file can be read but not used.
+    #[error("{file}: not a usable tokenizer: {reason}")]
+    InvalidTokenizer {
+        /// The file at fault.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The tokenizer could not split or encode a text.
+    #[error("cannot encode the text: {0}")]
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// The prompt format needs a token that the vocabulary lacks.
+    #[error(
+        "the vocabulary has no token `{token}`, which the prompt needs: the tokenizer belongs to another model"
+    )]
+    MissingToken {
+        /// The token's text.
+        token: String,
+    },
+
+    /// The checkpoint has no chat template and its model type has no built-in prompt format.
+    #[error(
+        "model type `{model_type}` has no built-in prompt format: add the checkpoint's chat_template.jinja to its folder"
+    )]
+    NoPromptFormat {
+        /// `model_type` of config.json.
+        model_type: String,
+    },
+
+    /// A chat template does not parse, or failed while it was rendered.
+    #[error("chat template {file}, line {line}: {reason}")]
+    Template {
+        /// The file that holds the template.
+        file: String,
+        /// Line in the template, from 1; 0 when the engine knows none.
+        line: usize,
+        /// The engine's or the template's own message.
+        reason: String,
+        /// The engine's error.
+        #[source]
+        source: Box<minijinja::Error>,
+    },
+
+    /// A file that should hold a chat template holds something else.
+    #[error("{file}: no chat template in it: {reason}")]
+    InvalidTemplateFile {
+        /// The file at fault.
+        file: String,
+        /// What was expected.
+        reason: String,
+    },
+
+    /// The messages hold something that the model's prompt format cannot express.
+    #[error("this model's prompt cannot hold {what}")]
+    UnsupportedPrompt {
+        /// What it cannot hold.
+        what: String,
+    },
+
+    /// An option is outside its range.
+    #[error("{name} is {value}; it must be {expected}")]
+    InvalidOption {
+        /// The option's name.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// The accepted range.
+        expected: &'static str,
+    },
+
+    /// The model gave a logit that is no number, so no token can be chosen.
+    #[error(
+        "the logit of token {token} is {value}: the model's weights or the chosen dtype overflow; try --dtype f32"
+    )]
+    InvalidLogit {
+        /// The first token with such a logit.
+        token: usize,
+        /// The logit: NaN or an infinity.
+        value: f32,
+    },
+
+    /// There is nothing to choose from.
+    #[error("there are no logits to choose a token from")]
+    NoLogits,
+}

@@ -1,0 +1,108 @@
+//! `generation_config.json`: how the checkpoint's makers want it to be sampled, and where its answers end.
+
+use glm4v_weights::Files;
+use serde::{Deserialize, Deserializer};
+
+use crate::{LanguageError, SamplingOptions};
+
+/// The fields of `generation_config.json` that bear on the choice of tokens. What the file leaves out has the value
+/// that transformers' `GenerationConfig` gives it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct GenerationConfig {
+    /// Tokens that end the answer. The file holds one id or a list.
+    #[serde(deserialize_with = "one_or_many")]
+    pub eos_token_id: Vec<u32>,
+    /// Draw at random (true) or take the likeliest token (false).
+    pub do_sample: bool,
+    /// Divisor of the logits; below 1 sharpens.
+    pub temperature: f32,
+    /// Keep this many of the likeliest tokens; 0 keeps all. Transformers' default is 50.
+    pub top_k: usize,
+    /// Keep the likeliest tokens whose probabilities reach this sum; 1 keeps all.
+    pub top_p: f32,
+    /// Drop tokens less likely than this share of the likeliest one.
+    pub min_p: Option<f32>,
+    /// Divisor of the logits of tokens seen before; 1 does nothing.
+    pub repetition_penalty: f32,
+    /// Longest prompt and answer together, in tokens.
+    pub max_length: Option<usize>,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: Option<usize>,
+}
+
+impl Default for GenerationConfig {
+    fn default() -> Self {
+        Self {
+            eos_token_id: Vec::new(),
+            do_sample: false,
+            temperature: 1.0,
+            top_k: 50,
+            top_p: 1.0,
+            min_p: None,
+            repetition_penalty: 1.0,
+            max_length: None,
+            max_new_tokens: None,
+        }
+    }
+}
+
+impl GenerationConfig {
+    /// Reads `generation_config.json`; the defaults when there is none.
+    pub fn from_files(files: &Files) -> Result<Self, LanguageError> {
+        Ok(files.read_json("generation_config.json")?.unwrap_or_default())
+    }
+
+    /// The file's way to choose tokens: greedy unless it says `do_sample`.
+    pub fn sampling_options(&self, seed: u64) -> SamplingOptions {
+        let mut options = SamplingOptions {
+            repetition_penalty: self.repetition_penalty,
+            seed,
+            ..SamplingOptions::default()
+        };
+        if self.do_sample {
+            options.temperature = self.temperature;
+            options.top_k = (self.top_k > 0).then_some(self.top_k);
+            options.top_p = self.top_p;
+            options.min_p = self.min_p.unwrap_or(0.0);
+        }
+        options
+    }
+}
+
+/// Tokens that end an answer: all that `generation_config.json` and `config.json` (top level and `text_config`) name.
+pub fn stop_ids(files: &Files) -> Result<Vec<u32>, LanguageError> {
+    let mut ids = GenerationConfig::from_files(files)?.eos_token_id;
+    if let Some(config) = files.read_json::<ModelEos>("config.json")? {
+        ids.extend(config.eos_token_id);
+        ids.extend(config.text_config.unwrap_or_default().eos_token_id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids)
+}
+
+/// The part of `config.json` that names end tokens.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ModelEos {
+    #[serde(deserialize_with = "one_or_many")]
+    eos_token_id: Vec<u32>,
+    text_config: Option<Box<ModelEos>>,
+}
+
+/// `null`, one id or a list of ids.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a token id or a list of token ids")]
+    enum OneOrMany {
+        None(()),
+        One(u32),
+        Many(Vec<u32>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::None(()) => Vec::new(),
+        OneOrMany::One(id) => vec![id],
+        OneOrMany::Many(ids) => ids,
+    })
+}
