@@ -5,12 +5,14 @@
 
 mod attention;
 mod linear;
+mod mapped;
 mod norm;
 mod rotary;
 mod trace;
 
 pub use attention::{Mask, attention};
 pub use linear::Linear;
+pub use mapped::MappedFile;
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::{RotaryLayout, RotaryTable};
 pub use trace::Trace;

@@ -1,0 +1,225 @@
+//! A checkpoint: files whose headers have been read, and whose tensors can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+use glm4v_kernels::MappedFile;
+use safetensors::Dtype;
+use serde::Deserialize;
+
+use crate::{Files, Weights, WeightsError, header};
+
+/// The file of an unsharded checkpoint.
+pub(crate) const SINGLE_FILE: &str = "model.safetensors";
+/// The list of shards, as `transformers` writes it.
+pub(crate) const INDEX_FILE: &str = "model.safetensors.index.json";
+
+/// What a checkpoint says about one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Full name, such as `model.layers.0.mlp.down_proj.weight`.
+    pub name: String,
+    /// Number format in the file.
+    pub dtype: Dtype,
+    /// Shape in the file, outermost first.
+    pub shape: Vec<usize>,
+    /// The file that holds it, as error messages call it.
+    pub file: String,
+    /// Bytes it takes in the file.
+    pub bytes: usize,
+    /// Where its bytes are: which weight file, and where in it.
+    pub(crate) part: usize,
+    pub(crate) range: Range<usize>,
+}
+
+/// An opened checkpoint. Opening reads headers alone; tensors are read through [`Weights`].
+/// Cheap to clone: clones share the memory map.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    files: Files,
+    /// Sorted by name.
+    tensors: Arc<[TensorInfo]>,
+    parts: Arc<[Bytes]>,
+}
+
+/// The bytes of a weight file.
+#[derive(Debug)]
+enum Bytes {
+    Mapped(MappedFile),
+    Embedded(&'static [u8]),
+}
+
+impl Bytes {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(file) => file,
+            Self::Embedded(bytes) => bytes,
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Opens a folder in the Hugging Face layout: `config.json` beside `model.safetensors`, or
+    /// beside `model.safetensors.index.json` and its shards, or beside any `*.safetensors`
+    /// files, looked for in this order. Weight files are memory-mapped.
+    ///
+    /// # Errors
+    /// [`WeightsError`] that names the file at fault: not a folder, no configuration, no weights,
+    /// a missing or truncated shard, a bad header or index.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Err(WeightsError::NotAFolder { path: path.to_owned() });
+        }
+        Self::from_files(Files::Folder(path.to_owned()))
+    }
+
+    /// Opens a checkpoint from bytes inside the program: pairs of file name and content.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn embedded(files: &'static [(&'static str, &'static [u8])]) -> Result<Self, WeightsError> {
+        Self::from_files(Files::Embedded(files))
+    }
+
+    fn from_files(files: Files) -> Result<Self, WeightsError> {
+        if !files.contains("config.json") {
+            return Err(WeightsError::MissingConfig { place: files.place() });
+        }
+        let mut parts = Vec::new();
+        let mut tensors = BTreeMap::new();
+        for name in weight_files(&files)? {
+            let bytes = open_weights(&files, &name)?;
+            add_tensors(&mut tensors, bytes.as_slice(), parts.len(), files.describe(&name))?;
+            parts.push(bytes);
+        }
+        Ok(Self { files, tensors: tensors.into_values().collect(), parts: parts.into() })
+    }
+
+    /// The files beside the weights: configuration, tokenizer, templates.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// All tensors, sorted by name.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorInfo> {
+        self.tensors.iter()
+    }
+
+    /// A view of all tensors, cast to `dtype` on `device` when they are read. Each call starts a
+    /// new record of which tensors have been read, for [`Weights::finish`].
+    pub fn weights(&self, dtype: DType, device: &Device) -> Weights {
+        Weights::new(self.clone(), dtype, device.clone())
+    }
+
+    /// The place of tensor `name` in the sorted list.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.tensors.binary_search_by(|tensor| tensor.name.as_str().cmp(name)).ok()
+    }
+
+    /// The tensor at a place of the sorted list.
+    pub(crate) fn tensor(&self, position: usize) -> Option<&TensorInfo> {
+        self.tensors.get(position)
+    }
+
+    /// The stored bytes of a tensor of this checkpoint, little endian, outermost dimension first.
+    pub(crate) fn bytes(&self, tensor: &TensorInfo) -> Option<&[u8]> {
+        self.parts.get(tensor.part)?.as_slice().get(tensor.range.clone())
+    }
+
+    /// The one weight file, or the folder where there are several.
+    pub(crate) fn weights_place(&self) -> String {
+        match self.tensors.first() {
+            Some(tensor) if self.parts.len() == 1 => tensor.file.clone(),
+            _ => self.files.place(),
+        }
+    }
+}
+
+/// The names of the checkpoint's weight files.
+fn weight_files(files: &Files) -> Result<Vec<String>, WeightsError> {
+    if files.contains(SINGLE_FILE) {
+        return Ok(vec![SINGLE_FILE.to_owned()]);
+    }
+    if let Some(shards) = read_index(files)? {
+        return Ok(shards);
+    }
+    let mut names = files.names()?;
+    names.retain(|name| name.ends_with(".safetensors"));
+    if names.is_empty() {
+        return Err(WeightsError::NoWeights { place: files.place() });
+    }
+    Ok(names)
+}
+
+/// `model.safetensors.index.json`.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The shards that the index names, sorted; `None` when there is no index.
+pub(crate) fn read_index(files: &Files) -> Result<Option<Vec<String>>, WeightsError> {
+    let Some(index) = files.read_json::<Index>(INDEX_FILE)? else { return Ok(None) };
+    let bad = |reason| WeightsError::BadIndex { file: files.describe(INDEX_FILE), reason };
+    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+    if shards.is_empty() {
+        return Err(bad("it names no files".to_owned()));
+    }
+    for shard in &shards {
+        // A name with a folder in it could reach outside the checkpoint.
+        if shard.contains(['/', '\\']) || !shard.ends_with(".safetensors") {
+            return Err(bad(format!("`{shard}` is not the name of a safetensors file")));
+        }
+    }
+    Ok(Some(shards.into_iter().collect()))
+}
+
+fn open_weights(files: &Files, name: &str) -> Result<Bytes, WeightsError> {
+    let missing = || WeightsError::MissingShard {
+        file: files.describe(name),
+        index: files.describe(INDEX_FILE),
+    };
+    let Files::Folder(folder) = files else {
+        return files.embedded(name).map(Bytes::Embedded).ok_or_else(missing);
+    };
+    match File::open(folder.join(name)).and_then(|file| MappedFile::new(&file)) {
+        Ok(map) => Ok(Bytes::Mapped(map)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+        Err(source) => Err(WeightsError::Unreadable { file: files.describe(name), source }),
+    }
+}
+
+/// Adds the tensors of weight file number `part` to `tensors`.
+fn add_tensors(
+    tensors: &mut BTreeMap<String, TensorInfo>,
+    bytes: &[u8],
+    part: usize,
+    file: String,
+) -> Result<(), WeightsError> {
+    let (metadata, data_start) = header::read(bytes, &file)?;
+    for (name, stored) in metadata.tensors() {
+        let (start, end) = stored.data_offsets;
+        let tensor = TensorInfo {
+            name: name.clone(),
+            dtype: stored.dtype,
+            shape: stored.shape.clone(),
+            file: file.clone(),
+            bytes: end - start,
+            part,
+            range: data_start + start..data_start + end,
+        };
+        if let Some(first) = tensors.insert(name, tensor) {
+            return Err(WeightsError::DuplicateTensor {
+                tensor: first.name,
+                first: first.file,
+                second: file,
+            });
+        }
+    }
+    Ok(())
+}

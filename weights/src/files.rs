@@ -1,0 +1,121 @@
+//! The files of a checkpoint: a folder on disk, or bytes inside the program.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+
+use crate::WeightsError;
+
+/// Where a checkpoint's files are.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// A folder on disk.
+    Folder(PathBuf),
+    /// Pairs of file name and content, compiled into the program.
+    Embedded(&'static [(&'static str, &'static [u8])]),
+}
+
+impl Files {
+    /// The content of file `name`; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// [`WeightsError::Unreadable`] when the file is there but cannot be read.
+    pub fn read(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, WeightsError> {
+        match self {
+            Self::Folder(folder) => match std::fs::read(folder.join(name)) {
+                Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(WeightsError::Unreadable { file: self.describe(name), source }),
+            },
+            Self::Embedded(_) => Ok(self.embedded(name).map(Cow::Borrowed)),
+        }
+    }
+
+    /// The content of text file `name`; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// As [`Files::read`], and [`WeightsError::NotText`] when the file is not UTF-8.
+    pub fn read_text(&self, name: &str) -> Result<Option<String>, WeightsError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(source) => Err(WeightsError::NotText { file: self.describe(name), source }),
+        }
+    }
+
+    /// JSON file `name` read into `T`; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// As [`Files::read`], and [`WeightsError::BadJson`] with the field's path and the line when
+    /// the file is not JSON or does not fit `T`.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, WeightsError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        let bad = |field: String, source: serde_json::Error| WeightsError::BadJson {
+            file: self.describe(name),
+            field,
+            line: source.line(),
+            column: source.column(),
+            source,
+        };
+        let mut parser = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut parser)
+            .map_err(|error| bad(error.path().to_string(), error.into_inner()))?;
+        parser.end().map_err(|error| bad(".".to_owned(), error))?;
+        Ok(Some(value))
+    }
+
+    /// File `name` as an error message calls it: its path, or `built-in NAME`.
+    pub fn describe(&self, name: &str) -> String {
+        match self {
+            Self::Folder(folder) => folder.join(name).display().to_string(),
+            Self::Embedded(_) => format!("built-in {name}"),
+        }
+    }
+
+    /// Whether there is a file `name`.
+    pub fn contains(&self, name: &str) -> bool {
+        match self {
+            Self::Folder(folder) => folder.join(name).is_file(),
+            Self::Embedded(_) => self.embedded(name).is_some(),
+        }
+    }
+
+    /// The whole set of files as an error message calls it.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Folder(folder) => folder.display().to_string(),
+            Self::Embedded(_) => "built-in checkpoint".to_owned(),
+        }
+    }
+
+    /// The names of all files at the top level, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<String>, WeightsError> {
+        let mut names: Vec<String> = match self {
+            Self::Folder(folder) => {
+                let unreadable = |source| WeightsError::Unreadable { file: self.place(), source };
+                std::fs::read_dir(folder)
+                    .and_then(|entries| {
+                        entries
+                            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                            .collect()
+                    })
+                    .map_err(unreadable)?
+            }
+            Self::Embedded(files) => files.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        };
+        names.sort();
+        Ok(names)
+    }
+
+    /// The bytes of embedded file `name`; `None` for a folder too.
+    pub(crate) fn embedded(&self, name: &str) -> Option<&'static [u8]> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Embedded(files) => {
+                files.iter().find(|(found, _)| *found == name).map(|(_, bytes)| *bytes)
+            }
+        }
+    }
+}

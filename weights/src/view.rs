@@ -1,0 +1,194 @@
+//! A view of a checkpoint's tensors under a name prefix.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{DType, Device, Shape, Tensor};
+
+use crate::{Checkpoint, TensorInfo, WeightsError};
+
+/// How many names an error about extra tensors lists.
+const LISTED: usize = 8;
+
+/// The tensors of a checkpoint whose names start with a prefix, cast when they are read.
+/// Cheap to clone; all views made from one [`Checkpoint::weights`] call share one record of the
+/// tensors that were read, which [`Weights::finish`] checks.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    checkpoint: Checkpoint,
+    /// A flag a tensor, in the checkpoint's order: read, or ignored knowingly.
+    accounted: Arc<[AtomicBool]>,
+    prefix: String,
+    dtype: DType,
+    device: Device,
+}
+
+impl Weights {
+    pub(crate) fn new(checkpoint: Checkpoint, dtype: DType, device: Device) -> Self {
+        let accounted = checkpoint.tensors().map(|_| AtomicBool::new(false)).collect();
+        Self { checkpoint, accounted, prefix: String::new(), dtype, device }
+    }
+
+    /// The view one segment (or several, dotted) further down: `weights.pp("layers").pp(3)`.
+    pub fn pp(&self, segment: impl Display) -> Weights {
+        Self { prefix: self.full_name(&segment.to_string()), ..self.clone() }
+    }
+
+    /// Reads tensor `name` under the prefix, which must have shape `shape`, onto the view's
+    /// device. Stored f64, f32, f16 and bf16 are cast to the view's dtype. Integers keep theirs,
+    /// and so does f8_e4m3, whose values mean nothing without their scales.
+    ///
+    /// # Errors
+    /// [`WeightsError`] that names the tensor, its file and the expected and found shapes.
+    pub fn tensor(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, WeightsError> {
+        let info = self.find(name, shape.into())?;
+        let tensor = self.load(info)?;
+        if matches!(tensor.dtype(), DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
+            self.cast(tensor, self.dtype, info)
+        } else {
+            Ok(tensor)
+        }
+    }
+
+    /// As [`Weights::tensor`], but cast to `dtype` whatever the stored and the view's dtype are.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn tensor_as(
+        &self,
+        name: &str,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Result<Tensor, WeightsError> {
+        let info = self.find(name, shape.into())?;
+        let tensor = self.load(info)?;
+        self.cast(tensor, dtype, info)
+    }
+
+    /// Whether there is a tensor `name` under the prefix.
+    pub fn contains(&self, name: &str) -> bool {
+        self.checkpoint.position(&self.full_name(name)).is_some()
+    }
+
+    /// Notes that the model knows the tensor `name_prefix` under the prefix, or all tensors below
+    /// it, and has no use for them: stored buffers, layers for speculative decoding.
+    pub fn ignore(&self, name_prefix: &str) {
+        let name = self.full_name(name_prefix);
+        let below = format!("{name}.");
+        for (tensor, accounted) in self.checkpoint.tensors().zip(self.accounted.iter()) {
+            if tensor.name == name || tensor.name.starts_with(&below) {
+                accounted.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Checks that every tensor of the checkpoint was read or ignored, whatever this view's
+    /// prefix: one left over means that the model is not the one the checkpoint was made for.
+    ///
+    /// # Errors
+    /// [`WeightsError::ExtraTensors`] with the first names left over.
+    pub fn finish(&self) -> Result<(), WeightsError> {
+        let mut extra = self
+            .checkpoint
+            .tensors()
+            .zip(self.accounted.iter())
+            .filter(|(_, accounted)| !accounted.load(Ordering::Relaxed))
+            .map(|(tensor, _)| tensor);
+        let Some(first) = extra.next() else { return Ok(()) };
+        let mut names = vec![first.name.clone()];
+        let mut count = 1;
+        for tensor in extra {
+            count += 1;
+            if names.len() < LISTED {
+                names.push(tensor.name.clone());
+            }
+        }
+        Err(WeightsError::ExtraTensors { names, count, file: first.file.clone() })
+    }
+
+    /// The dtype that floating-point tensors are cast to.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device that tensors are read onto.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The prefix of this view, without a dot at the end; empty at the top.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Finds a tensor, checks its shape and notes that it was read.
+    fn find(&self, name: &str, expected: Shape) -> Result<&TensorInfo, WeightsError> {
+        let name = self.full_name(name);
+        let position = self.checkpoint.position(&name);
+        let found = position.and_then(|position| {
+            Some((self.checkpoint.tensor(position)?, self.accounted.get(position)?))
+        });
+        let Some((info, accounted)) = found else {
+            let file = self.checkpoint.weights_place();
+            return Err(WeightsError::MissingTensor { tensor: name, file, expected });
+        };
+        accounted.store(true, Ordering::Relaxed);
+        if info.shape != expected.dims() {
+            return Err(WeightsError::ShapeMismatch {
+                tensor: name,
+                file: info.file.clone(),
+                expected,
+                found: Shape::from(info.shape.as_slice()),
+            });
+        }
+        Ok(info)
+    }
+
+    /// Copies a tensor as stored onto the device.
+    fn load(&self, info: &TensorInfo) -> Result<Tensor, WeightsError> {
+        let dtype = match DType::try_from(info.dtype) {
+            Ok(
+                dtype @ (DType::F64
+                | DType::F32
+                | DType::F16
+                | DType::BF16
+                | DType::F8E4M3
+                | DType::U8
+                | DType::U32
+                | DType::I16
+                | DType::I32
+                | DType::I64),
+            ) => dtype,
+            // candle holds the remaining formats as bytes that no operation can compute with.
+            _ => {
+                return Err(WeightsError::UnsupportedDtype {
+                    tensor: info.name.clone(),
+                    file: info.file.clone(),
+                    dtype: info.dtype,
+                });
+            }
+        };
+        let bytes = self.checkpoint.bytes(info).unwrap_or_default();
+        // Copies byte by byte where the data is not aligned, as embedded data may not be.
+        Tensor::from_raw_buffer(bytes, dtype, &info.shape, &self.device)
+            .map_err(|source| unloadable(info, source))
+    }
+
+    fn cast(
+        &self,
+        tensor: Tensor,
+        dtype: DType,
+        info: &TensorInfo,
+    ) -> Result<Tensor, WeightsError> {
+        tensor.to_dtype(dtype).map_err(|source| unloadable(info, source))
+    }
+}
+
+fn unloadable(info: &TensorInfo, source: candle_core::Error) -> WeightsError {
+    WeightsError::Unloadable { tensor: info.name.clone(), file: info.file.clone(), source }
+}
