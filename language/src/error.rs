@@ -107,4 +107,31 @@ pub enum LanguageError {
     /// There is nothing to choose from.
     #[error("there are no logits to choose a token from")]
     NoLogits,
+
+    /// A number in the decoder's config cannot be used.
+    #[error("config.json: `{field}`: {reason}")]
+    Config {
+        /// The field of config.json.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A token id that the embedding table has no row for.
+    #[error(
+        "token id {id} is not below the model's vocab_size, {vocab_size}: the tokenizer belongs to another model"
+    )]
+    TokenId {
+        /// The id.
+        id: u32,
+        /// Rows of the embedding table.
+        vocab_size: usize,
+    },
+}
+
+impl LanguageError {
+    /// A number in the decoder's config cannot be used.
+    pub(crate) fn config(field: &str, reason: String) -> Self {
+        Self::Config { field: field.to_owned(), reason }
+    }
 }

@@ -1,5 +1,6 @@
 //! Tokenizer, chat template, GLM decoder, KV cache and sampling.
 
+mod decoder;
 mod detokenizer;
 mod error;
 mod generation_config;
@@ -10,6 +11,10 @@ mod stop;
 mod template;
 mod tokenizer;
 
+pub use decoder::{
+    ChatGlmConfig, Decoder, DecoderConfig, KvCache, Position, Positions, RopeParameters,
+    RotaryConfig, TensorNames, TextConfig, TextFamily,
+};
 pub use detokenizer::Detokenizer;
 pub use error::LanguageError;
 pub use generation_config::{GenerationConfig, stop_ids};

@@ -39,7 +39,9 @@ pub enum VisionError {
         reason: String,
     },
     /// The file is cut short.
-    #[error("{image}: {format} cut short: it ends before the picture does; copy or download it again")]
+    #[error(
+        "{image}: {format} cut short: it ends before the picture does; copy or download it again"
+    )]
     TruncatedImage {
         /// The file.
         image: String,
@@ -168,4 +170,46 @@ pub enum VisionError {
         /// What is wrong with it and what it must be.
         reason: String,
     },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// A file or tensor of the checkpoint is missing, misshapen or unreadable.
+    #[error(transparent)]
+    Weights(#[from] glm4v_weights::WeightsError),
+    /// A number in the tower's config cannot be used.
+    #[error("config.json: vision_config: `{field}`: {reason}")]
+    Config {
+        /// The field of `vision_config`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Patches that the grids beside them don't describe.
+    #[error(
+        "patches {patches:?} do not fit the grids {grids:?} in blocks of {merge} x {merge}: the \
+         preprocessor's config and the model's differ"
+    )]
+    Grid {
+        /// Shape of the patches.
+        patches: Vec<usize>,
+        /// The grids, in patches.
+        grids: Vec<crate::Grid>,
+        /// Side of a block of merged patches.
+        merge: usize,
+    },
+    /// Pixels of another shape than the tower takes.
+    #[error("pixels of shape {found:?}; the tower takes {expected:?} (channels, height, width)")]
+    PixelShape {
+        /// The shape that the tower takes.
+        expected: Vec<usize>,
+        /// The shape given.
+        found: Vec<usize>,
+    },
+}
+
+impl VisionError {
+    /// A number in the tower's config cannot be used.
+    pub(crate) fn config(field: &str, reason: String) -> Self {
+        Self::Config { field: field.to_owned(), reason }
+    }
 }

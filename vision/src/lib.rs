@@ -2,6 +2,10 @@
 
 mod error;
 mod grid;
+mod tower;
 
 pub use error::VisionError;
 pub use grid::Grid;
+pub use tower::{
+    EvaClipConfig, EvaClipTower, Glm4vTower, Glm4vVisionConfig, TowerFlavour, sample_position_grid,
+};

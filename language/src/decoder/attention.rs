@@ -1,0 +1,73 @@
+//! The decoder's grouped-query attention.
+
+use super::cache::LayerCache;
+use super::names::QkvNames;
+use super::{DecoderConfig, TensorNames};
+use crate::LanguageError;
+use candle_core::{Result, Tensor};
+use glm4v_kernels::{Linear, Mask, RotaryTable, attention};
+use glm4v_weights::Weights;
+
+/// Causal attention with rotary positions. The three projections are kept as one.
+#[derive(Debug)]
+pub(super) struct Attention {
+    qkv: Linear,
+    output: Linear,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+impl Attention {
+    pub(super) fn load(
+        config: &DecoderConfig,
+        names: &TensorNames,
+        weights: &Weights,
+    ) -> std::result::Result<Self, LanguageError> {
+        let (q_width, kv_width) =
+            (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let projection = |name: &str, width: usize| -> std::result::Result<Linear, LanguageError> {
+            let weights = weights.pp(name);
+            let bias = if config.qkv_bias { Some(weights.tensor("bias", width)?) } else { None };
+            Ok(Linear::new(weights.tensor("weight", (width, config.hidden_size))?, bias))
+        };
+        let qkv = match names.qkv {
+            QkvNames::Fused(name) => projection(name, q_width + 2 * kv_width)?,
+            QkvNames::Split([q, k, v]) => Linear::stacked(&[
+                projection(q, q_width)?,
+                projection(k, kv_width)?,
+                projection(v, kv_width)?,
+            ])?,
+        };
+        let output =
+            weights.pp(names.attention_output).tensor("weight", (config.hidden_size, q_width))?;
+        Ok(Self {
+            qkv,
+            output: Linear::new(output, None),
+            heads: config.heads,
+            kv_heads: config.kv_heads,
+            head_dim: config.head_dim,
+        })
+    }
+
+    /// `x` `(length, hidden)` to the same shape; its keys and values join the cache.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        rotary: &RotaryTable,
+        cache: &mut LayerCache,
+    ) -> Result<Tensor> {
+        let length = x.dim(0)?;
+        let qkv = self.qkv.forward(x)?; // (length, (heads + 2 · kv_heads) · d)
+        let heads_of = |start: usize, heads: usize| {
+            qkv.narrow(1, start * self.head_dim, heads * self.head_dim)?
+                .reshape((length, heads, self.head_dim))?
+                .transpose(0, 1)
+        };
+        let q = rotary.apply(&heads_of(0, self.heads)?)?; // (heads, length, d)
+        let k = rotary.apply(&heads_of(self.heads, self.kv_heads)?)?; // (kv_heads, length, d)
+        let v = heads_of(self.heads + self.kv_heads, self.kv_heads)?;
+        let (k, v) = cache.append(&k, &v)?; // (kv_heads, all rows, d)
+        self.output.forward(&attention(&q, &k, &v, Mask::Causal)?)
+    }
+}

@@ -1,0 +1,175 @@
+//! The numbers of a decoder, whichever file style they came from.
+
+use crate::LanguageError;
+use glm4v_kernels::RotaryLayout;
+use serde::Deserialize;
+
+/// What the decoder graph needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecoderConfig {
+    /// Width of a row.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Inner width of the MLP.
+    pub intermediate_size: usize,
+    /// Rows of the embedding table.
+    pub vocab_size: usize,
+    /// The longest sequence that the model was made for, in tokens.
+    pub context_length: usize,
+    /// Epsilon of the RMS norms.
+    pub norm_eps: f64,
+    /// Whether the query, key and value projections have biases.
+    pub qkv_bias: bool,
+    /// Whether attention and MLP have a norm after them too (four norms a layer, not two).
+    pub output_norms: bool,
+    /// Whether the head is the embedding table.
+    pub tied_embeddings: bool,
+    /// Rotary positions.
+    pub rotary: RotaryConfig,
+}
+
+/// How positions turn the channels of a head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RotaryConfig {
+    /// Base of the frequencies.
+    pub base: f64,
+    /// Channels of each head that turn.
+    pub rotated: usize,
+    /// Which channels turn together.
+    pub layout: RotaryLayout,
+    /// Runs of frequencies that follow time, height, width, time, … ; none when all follow one.
+    pub sections: Option<Vec<usize>>,
+}
+
+impl RotaryConfig {
+    /// The axis (0 time, 1 height, 2 width) that each of the `rotated / 2` frequencies follows.
+    pub fn axes(&self) -> Vec<usize> {
+        match &self.sections {
+            None => vec![0; self.rotated / 2],
+            Some(runs) => runs.iter().enumerate().flat_map(|(run, &n)| vec![run % 3; n]).collect(),
+        }
+    }
+}
+
+/// Sizes above this are taken for a damaged file, before anything is computed with them.
+const LARGEST_SIZE: usize = 1 << 28;
+
+impl DecoderConfig {
+    /// Checks that the numbers fit one another.
+    ///
+    /// # Errors
+    /// [`LanguageError::Config`], naming the field, when one doesn't.
+    pub fn validate(&self) -> Result<(), LanguageError> {
+        let wrong = |field: &str, reason: String| Err(LanguageError::config(field, reason));
+        for (field, value) in [
+            ("hidden_size", self.hidden_size),
+            ("num_attention_heads", self.heads),
+            ("num_key_value_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
+            ("intermediate_size", self.intermediate_size),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.context_length),
+        ] {
+            if value == 0 || value > LARGEST_SIZE {
+                return wrong(field, format!("{value} is outside 1 to {LARGEST_SIZE}"));
+            }
+        }
+        if self.heads % self.kv_heads != 0 {
+            return wrong(
+                "num_key_value_heads",
+                format!("{} does not divide {} heads", self.kv_heads, self.heads),
+            );
+        }
+        let rotated = self.rotary.rotated;
+        if rotated == 0 || rotated % 2 != 0 || rotated > self.head_dim {
+            return wrong(
+                "partial_rotary_factor",
+                format!("{rotated} of {} channels cannot turn in pairs", self.head_dim),
+            );
+        }
+        if let Some(sections) = &self.rotary.sections {
+            let sum: usize = sections.iter().fold(0, |sum, &n| sum.saturating_add(n));
+            if sum != rotated / 2 {
+                return wrong(
+                    "mrope_section",
+                    format!("{sections:?} sums to {sum}, not to the {} frequencies", rotated / 2),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `config.json` of the original ChatGLM checkpoints (GLM-4-9B, GLM-4V-9B), the decoder's part.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChatGlmConfig {
+    /// Width of a row.
+    pub hidden_size: usize,
+    /// Number of layers.
+    pub num_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads, when `multi_query_attention` is on.
+    pub multi_query_group_num: usize,
+    /// Whether keys and values have fewer heads than queries.
+    pub multi_query_attention: bool,
+    /// Width of a head.
+    pub kv_channels: usize,
+    /// Inner width of the MLP, and of a vision model's projector.
+    pub ffn_hidden_size: usize,
+    /// Rows of the embedding table.
+    pub padded_vocab_size: usize,
+    /// The longest sequence, in tokens.
+    pub seq_length: usize,
+    /// Epsilon of the RMS norms.
+    pub layernorm_epsilon: f64,
+    /// Whether the fused query, key and value projection has a bias.
+    pub add_qkv_bias: bool,
+    /// What the rotary base of 10000 is multiplied by.
+    #[serde(default = "one")]
+    pub rope_ratio: f64,
+    /// Whether the head is the embedding table.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl From<&ChatGlmConfig> for DecoderConfig {
+    /// Source: `modeling_chatglm.py`; half of each head turns, interleaved.
+    fn from(config: &ChatGlmConfig) -> Self {
+        let kv_heads = match config.multi_query_attention {
+            true => config.multi_query_group_num,
+            false => config.num_attention_heads,
+        };
+        Self {
+            hidden_size: config.hidden_size,
+            layers: config.num_layers,
+            heads: config.num_attention_heads,
+            kv_heads,
+            head_dim: config.kv_channels,
+            intermediate_size: config.ffn_hidden_size,
+            vocab_size: config.padded_vocab_size,
+            context_length: config.seq_length,
+            norm_eps: config.layernorm_epsilon,
+            qkv_bias: config.add_qkv_bias,
+            output_norms: false,
+            tied_embeddings: config.tie_word_embeddings,
+            rotary: RotaryConfig {
+                base: 10000.0 * config.rope_ratio,
+                rotated: config.kv_channels / 2,
+                layout: RotaryLayout::Interleaved,
+                sections: None,
+            },
+        }
+    }
+}

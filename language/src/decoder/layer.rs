@@ -1,0 +1,66 @@
+//! One decoder layer.
+
+use super::attention::Attention;
+use super::cache::LayerCache;
+use super::mlp::Mlp;
+use super::{DecoderConfig, TensorNames, rms_norm};
+use crate::LanguageError;
+use candle_core::{Result, Tensor};
+use glm4v_kernels::{RmsNorm, RotaryTable, Trace};
+use glm4v_weights::Weights;
+
+/// Attention and MLP, each with a norm before it and, in `glm4` and its relatives, one after it:
+/// `x += post(attn(input(x))); x += post_mlp(mlp(post_attention(x)))`.
+///
+/// `post_attention_layernorm` is the norm *before* the MLP in every GLM model.
+#[derive(Debug)]
+pub(super) struct Layer {
+    input_norm: RmsNorm,
+    attention: Attention,
+    attention_output_norm: Option<RmsNorm>,
+    mlp_input_norm: RmsNorm,
+    mlp: Mlp,
+    mlp_output_norm: Option<RmsNorm>,
+}
+
+impl Layer {
+    pub(super) fn load(
+        config: &DecoderConfig,
+        names: &TensorNames,
+        weights: &Weights,
+    ) -> std::result::Result<Self, LanguageError> {
+        let norm = |name: &str| rms_norm(config, &weights.pp(name));
+        let output_norm = |name: &str| config.output_norms.then(|| norm(name)).transpose();
+        Ok(Self {
+            input_norm: norm("input_layernorm")?,
+            attention: Attention::load(config, names, weights)?,
+            attention_output_norm: output_norm("post_self_attn_layernorm")?,
+            mlp_input_norm: norm("post_attention_layernorm")?,
+            mlp: Mlp::load(config, names, weights)?,
+            mlp_output_norm: output_norm("post_mlp_layernorm")?,
+        })
+    }
+
+    /// `x` `(length, hidden)` to the same shape.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        rotary: &RotaryTable,
+        cache: &mut LayerCache,
+        index: usize,
+        trace: &mut Trace,
+    ) -> Result<Tensor> {
+        let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, cache)?;
+        trace.record(format_args!("layer_{index}_attention"), &attended);
+        let x = (x + normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
+        let y = self.mlp.forward(&self.mlp_input_norm.forward(&x)?)?;
+        x + normed(&self.mlp_output_norm, y)?
+    }
+}
+
+fn normed(norm: &Option<RmsNorm>, x: Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.forward(&x),
+        None => Ok(x),
+    }
+}

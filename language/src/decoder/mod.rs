@@ -1,0 +1,152 @@
+//! The GLM decoder: embeddings in, logits out, with a key-value cache between calls.
+//!
+//! Source: transformers `GlmModel`, `Glm4Model`, `Glm4vTextModel`; `modeling_chatglm.py`.
+
+mod attention;
+mod cache;
+mod config;
+mod hugging_face;
+mod layer;
+mod mlp;
+mod names;
+mod positions;
+
+pub use cache::KvCache;
+pub use config::{ChatGlmConfig, DecoderConfig, RotaryConfig};
+pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
+pub use names::TensorNames;
+pub use positions::{Position, Positions};
+
+use crate::LanguageError;
+use candle_core::{DType, Device, Result, Tensor};
+use glm4v_kernels::{Linear, RmsNorm, RotaryTable, Trace};
+use glm4v_weights::{Weights, WeightsError};
+use layer::Layer;
+
+/// A decoder with its embedding table and output head.
+#[derive(Debug)]
+pub struct Decoder {
+    config: DecoderConfig,
+    embeddings: Tensor,
+    layers: Vec<Layer>,
+    final_norm: RmsNorm,
+    head: Linear,
+}
+
+impl Decoder {
+    /// Reads the decoder's tensors, found from the checkpoint's root under `names`.
+    ///
+    /// # Errors
+    /// When the config is at odds with itself, or a tensor is missing or misshapen.
+    pub fn load(
+        config: &DecoderConfig,
+        names: &TensorNames,
+        weights: &Weights,
+    ) -> std::result::Result<Self, LanguageError> {
+        config.validate()?;
+        let table = (config.vocab_size, config.hidden_size);
+        let embeddings = weights.pp(&names.embeddings).tensor("weight", table)?;
+        let head = match config.tied_embeddings {
+            true => embeddings.clone(),
+            false => weights.pp(&names.head).tensor("weight", table)?,
+        };
+        let layers = (0..config.layers)
+            .map(|i| Layer::load(config, names, &weights.pp(&names.layers).pp(i)))
+            .collect::<std::result::Result<_, _>>()?;
+        Ok(Self {
+            config: config.clone(),
+            embeddings,
+            layers,
+            final_norm: rms_norm(config, &weights.pp(&names.final_norm))?,
+            head: Linear::new(head, None),
+        })
+    }
+
+    /// The config that the decoder was made from.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
+    /// The device that the weights are on.
+    pub fn device(&self) -> &Device {
+        self.embeddings.device()
+    }
+
+    /// The type of the weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.embeddings.dtype()
+    }
+
+    /// An empty cache for one sequence.
+    pub fn new_cache(&self) -> KvCache {
+        KvCache::new(self.layers.len())
+    }
+
+    /// Rows of the embedding table, `(length, hidden)`.
+    ///
+    /// # Errors
+    /// [`LanguageError::TokenId`] when an id is not below `vocab_size`.
+    pub fn embed(&self, ids: &[u32]) -> std::result::Result<Tensor, LanguageError> {
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
+            return Err(LanguageError::TokenId { id, vocab_size: self.config.vocab_size });
+        }
+        let ids = Tensor::new(ids, self.device())?;
+        Ok(self.embeddings.index_select(&ids, 0)?)
+    }
+
+    /// Runs rows `(length, hidden)` that follow what is in the cache, and adds them to it.
+    ///
+    /// Returns the normed hidden states `(length, hidden)`, to be given to [`Self::logits`].
+    ///
+    /// # Errors
+    /// When shapes don't fit, or memory for the cache runs out.
+    pub fn forward(
+        &self,
+        rows: &Tensor,
+        positions: &Positions,
+        cache: &mut KvCache,
+        trace: &mut Trace,
+    ) -> Result<Tensor> {
+        let rotary = self.rotary_table(positions)?;
+        let mut x = rows.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x, &rotary, cache.layer(i)?, i, trace)?; // (length, hidden)
+            trace.record(format_args!("layer_{i}"), &x);
+        }
+        let x = self.final_norm.forward(&x)?;
+        trace.record("final_norm", &x);
+        Ok(x)
+    }
+
+    /// Logits in f32, `(length, vocab_size)`, of normed hidden states `(length, hidden)`.
+    ///
+    /// # Errors
+    /// When the rows are not `hidden` wide.
+    pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
+        self.head.forward(hidden)?.to_dtype(DType::F32)
+    }
+
+    /// Angles are position · base^(−2i / rotated), in f32: half precision gets far positions wrong.
+    fn rotary_table(&self, positions: &Positions) -> Result<RotaryTable> {
+        let rotary = &self.config.rotary;
+        let frequencies: Vec<f32> = (0..rotary.rotated / 2)
+            .map(|i| 1.0 / (rotary.base as f32).powf((2 * i) as f32 / rotary.rotated as f32))
+            .collect();
+        let axes = rotary.axes();
+        let angles: Vec<f32> = positions
+            .iter()
+            .flat_map(|at| {
+                frequencies.iter().zip(&axes).map(move |(f, &axis)| at.axis(axis) as f32 * f)
+            })
+            .collect();
+        let angles = Tensor::from_vec(angles, (positions.len(), frequencies.len()), self.device())?;
+        RotaryTable::new(&angles, rotary.layout, self.dtype())
+    }
+}
+
+fn rms_norm(
+    config: &DecoderConfig,
+    weights: &Weights,
+) -> std::result::Result<RmsNorm, WeightsError> {
+    Ok(RmsNorm::new(weights.tensor("weight", config.hidden_size)?, config.norm_eps))
+}

@@ -1,0 +1,148 @@
+//! `vision_config` of the `glm4v` family, as in `config.json`.
+
+use crate::VisionError;
+use serde::Deserialize;
+
+/// The tower's numbers, under the names that `config.json` gives them.
+///
+/// Defaults are those of transformers' `Glm4vVisionConfig`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Glm4vVisionConfig {
+    /// Number of transformer blocks.
+    pub depth: usize,
+    /// Width of a patch inside the tower.
+    pub hidden_size: usize,
+    /// Attention heads; each is `hidden_size / num_heads` wide.
+    pub num_heads: usize,
+    /// Width of a visual token, the decoder's hidden size.
+    pub out_hidden_size: usize,
+    /// Inner width of the projector (`glm4v`) or of the blocks (`glm_ocr`).
+    pub intermediate_size: usize,
+    /// Side in pixels of the square image that the learned positions were laid out for.
+    #[serde(default = "default_image_size")]
+    pub image_size: usize,
+    /// Colour channels of a patch.
+    #[serde(default = "default_in_channels")]
+    pub in_channels: usize,
+    /// Side of a patch in pixels.
+    #[serde(default = "default_patch_size")]
+    pub patch_size: usize,
+    /// Side of the square of patches that becomes one visual token.
+    #[serde(default = "default_two")]
+    pub spatial_merge_size: usize,
+    /// Frames that a patch spans.
+    #[serde(default = "default_two")]
+    pub temporal_patch_size: usize,
+    /// Epsilon of the RMS norms.
+    #[serde(default = "default_rms_norm_eps")]
+    pub rms_norm_eps: f64,
+    /// Activation of the MLPs; only `silu` exists.
+    #[serde(default = "default_hidden_act")]
+    pub hidden_act: String,
+    /// Whether the attention's linear layers have biases.
+    #[serde(default)]
+    pub attention_bias: bool,
+}
+
+fn default_image_size() -> usize {
+    336
+}
+fn default_in_channels() -> usize {
+    3
+}
+fn default_patch_size() -> usize {
+    14
+}
+fn default_two() -> usize {
+    2
+}
+fn default_rms_norm_eps() -> f64 {
+    1e-5
+}
+fn default_hidden_act() -> String {
+    "silu".into()
+}
+
+/// The two towers that share one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TowerFlavour {
+    /// GLM-4.1V, 4.5V, 4.6V: learned positions, no biases in the blocks.
+    Glm4v,
+    /// GLM-OCR: norms on queries and keys, biases in the blocks, no learned positions.
+    GlmOcr,
+}
+
+impl Glm4vVisionConfig {
+    /// Width of one flattened patch: channels · frames · side · side.
+    pub fn patch_width(&self) -> usize {
+        self.in_channels * self.temporal_patch_size * self.patch_size * self.patch_size
+    }
+
+    /// Width of one attention head.
+    pub fn head_dim(&self) -> usize {
+        self.hidden_size / self.num_heads
+    }
+
+    /// Side of the learned position grid, in patches.
+    pub fn position_side(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+
+    /// Inner width of the MLPs in the blocks.
+    pub fn block_width(&self, flavour: TowerFlavour) -> usize {
+        match flavour {
+            TowerFlavour::Glm4v => self.out_hidden_size,
+            TowerFlavour::GlmOcr => self.intermediate_size,
+        }
+    }
+
+    /// Inner width of the projector.
+    pub fn projector_width(&self, flavour: TowerFlavour) -> usize {
+        match flavour {
+            TowerFlavour::Glm4v => self.intermediate_size,
+            TowerFlavour::GlmOcr => self.out_hidden_size * self.in_channels,
+        }
+    }
+
+    /// Checks that the numbers fit one another.
+    ///
+    /// # Errors
+    /// [`VisionError::Config`], naming the field, when one doesn't.
+    pub fn validate(&self) -> Result<(), VisionError> {
+        let wrong = |field: &str, reason: String| Err(VisionError::config(field, reason));
+        for (field, value) in [
+            ("num_heads", self.num_heads),
+            ("hidden_size", self.hidden_size),
+            ("patch_size", self.patch_size),
+            ("spatial_merge_size", self.spatial_merge_size),
+            ("temporal_patch_size", self.temporal_patch_size),
+            ("in_channels", self.in_channels),
+        ] {
+            if value == 0 || value > 1 << 20 {
+                return wrong(field, format!("{value} is outside 1 to {}", 1 << 20));
+            }
+        }
+        if self.hidden_size % (4 * self.num_heads) != 0 {
+            return wrong(
+                "hidden_size",
+                format!(
+                    "{} is not a multiple of 4 · num_heads ({})",
+                    self.hidden_size, self.num_heads
+                ),
+            );
+        }
+        if self.image_size < self.patch_size {
+            return wrong(
+                "image_size",
+                format!("{} is less than patch_size ({})", self.image_size, self.patch_size),
+            );
+        }
+        if self.hidden_act != "silu" {
+            return wrong(
+                "hidden_act",
+                format!("{:?} is not supported, only \"silu\"", self.hidden_act),
+            );
+        }
+        Ok(())
+    }
+}

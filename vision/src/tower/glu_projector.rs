@@ -1,0 +1,26 @@
+//! The gated projector that both towers end in.
+
+use candle_core::{Result, Tensor};
+use glm4v_kernels::{LayerNorm, Linear};
+
+/// `h = gelu(LayerNorm(proj(x))); down(SiLU(gate(h)) · up(h))`, with the exact GELU.
+#[derive(Debug)]
+pub(super) struct GluProjector {
+    pub(super) proj: Linear,
+    pub(super) norm: LayerNorm,
+    pub(super) gate: Linear,
+    pub(super) up: Linear,
+    pub(super) down: Linear,
+}
+
+/// `nn.LayerNorm`'s default: neither projector takes its epsilon from the config.
+pub(super) const NORM_EPS: f64 = 1e-5;
+
+impl GluProjector {
+    /// Rows `(tokens, in)` to visual tokens `(tokens, hidden)`.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let h = self.norm.forward(&self.proj.forward(x)?)?.gelu_erf()?; // (tokens, hidden)
+        let inner = (self.gate.forward(&h)?.silu()? * self.up.forward(&h)?)?; // (tokens, inner)
+        self.down.forward(&inner)
+    }
+}
