@@ -141,7 +141,7 @@ impl Checkpoint {
 }
 
 /// The names of the checkpoint's weight files.
-fn weight_files(files: &Files) -> Result<Vec<String>, WeightsError> {
+pub(crate) fn weight_files(files: &Files) -> Result<Vec<String>, WeightsError> {
     if files.contains(SINGLE_FILE) {
         return Ok(vec![SINGLE_FILE.to_owned()]);
     }

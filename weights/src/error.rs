@@ -142,7 +142,7 @@ pub enum WeightsError {
         /// The file that holds it.
         file: String,
         /// What candle said.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
     /// The checkpoint holds tensors that the model has no use for.
     #[error("{file}: {count} tensors that this model does not have: {}", list(names, *count))]
@@ -217,7 +217,7 @@ pub enum WeightsError {
         id: String,
         /// The file's name in the repository.
         file: String,
-        /// What was compared: `sha256`, `git sha1` or `size`.
+        /// What was compared: `sha256`, `git sha1` or `size in bytes`.
         kind: &'static str,
         /// What the hub announced.
         expected: String,

@@ -190,5 +190,6 @@ impl Weights {
 }
 
 fn unloadable(info: &TensorInfo, source: candle_core::Error) -> WeightsError {
+    let source = Box::new(source);
     WeightsError::Unloadable { tensor: info.name.clone(), file: info.file.clone(), source }
 }
