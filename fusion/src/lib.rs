@@ -1,1 +1,34 @@
-//! A whole vision-language model: families, the splice, positions, sessions, generation, parity.
+//! A whole vision-language model: families, the splice, positions, sessions and generation.
+//!
+//! [`Model`] is the entry: it loads a checkpoint, looks at images, and answers. [`parity`] holds
+//! every stage against the outputs of a reference implementation.
+
+mod answer;
+mod ask;
+mod chat;
+mod error;
+mod family;
+mod generation;
+mod load;
+mod memory;
+mod model;
+mod nano;
+mod options;
+// pub mod parity;
+mod session;
+mod splice;
+mod visual;
+
+pub use answer::{Answer, FinishReason, Timings, TokenScore, Usage};
+pub use chat::Chat;
+pub use error::FusionError;
+pub use generation::{Chunk, Generation};
+pub use load::{DeviceChoice, FloatType, LoadOptions};
+pub use model::{Model, ModelInfo};
+pub use nano::NANO;
+pub use options::{CancelToken, GenerateOptions};
+pub use visual::VisualTokens;
+
+pub use glm4v_language::{Message, Part, Role};
+pub use glm4v_vision::{AlphaMode, Image, ImageOptions};
+pub use glm4v_weights::{HubOptions, PullEvent};

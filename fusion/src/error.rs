@@ -1,0 +1,128 @@
+//! What can go wrong with a whole model.
+
+use glm4v_language::LanguageError;
+use glm4v_vision::VisionError;
+use glm4v_weights::WeightsError;
+
+/// Why a model could not be loaded, asked or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum FusionError {
+    /// The checkpoint's files or tensors are at fault.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The image or the tower is at fault.
+    #[error(transparent)]
+    Vision(#[from] VisionError),
+    /// The text, the prompt or the decoder is at fault.
+    #[error(transparent)]
+    Language(#[from] LanguageError),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// The checkpoint has no config.json.
+    #[error("{checkpoint}: no config.json; a model is a folder in the Hugging Face layout")]
+    NoConfig {
+        /// Where it was looked for.
+        checkpoint: String,
+    },
+    /// A field that the family needs is not in the config.
+    #[error("{file}: `{field}` is missing; take the file as it was published")]
+    MissingField {
+        /// The config file.
+        file: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// The checkpoint is of a kind that no family here handles.
+    #[error("{file}: model_type \"{model_type}\" is not supported; supported: {supported}")]
+    UnsupportedModel {
+        /// The config file.
+        file: String,
+        /// What it says.
+        model_type: String,
+        /// The model types that are.
+        supported: String,
+    },
+    /// A file format that is not read yet.
+    #[error(
+        "{path}: {format} files cannot be loaded yet; use the Hugging Face folder of the model"
+    )]
+    UnsupportedFormat {
+        /// The file.
+        path: String,
+        /// Its format.
+        format: &'static str,
+    },
+    /// An image was given to a model that has no eyes.
+    #[error("this is a text model ({model}); it cannot look at images")]
+    TextOnly {
+        /// The model's name.
+        model: String,
+    },
+    /// The prompt's image places and the images differ in number.
+    #[error("the prompt has {places} places for images, but {images} were given")]
+    ImageCount {
+        /// Placeholders in the prompt.
+        places: usize,
+        /// Images given.
+        images: usize,
+    },
+    /// The model takes fewer images than were given.
+    #[error(
+        "{model} takes one image in a conversation, {images} were given; ask about each in turn (--each)"
+    )]
+    OneImageOnly {
+        /// The model's name.
+        model: String,
+        /// Images given.
+        images: usize,
+    },
+    /// The prompt leaves no room for an answer.
+    #[error(
+        "the prompt has {found} tokens, {image_tokens} of them from images; the model takes {limit}: use a smaller or fewer images, or a shorter text"
+    )]
+    PromptTooLong {
+        /// Rows of the prompt.
+        found: usize,
+        /// Rows that come from images.
+        image_tokens: usize,
+        /// The model's context length.
+        limit: usize,
+    },
+    /// The prompt came out empty.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// The weights would not fit the memory.
+    #[error("{model} needs {needed} MiB as {dtype}, {available} MiB are free; {remedy}")]
+    NotEnoughMemory {
+        /// The model's name.
+        model: String,
+        /// What the weights take, in MiB.
+        needed: u64,
+        /// The type they would be loaded as.
+        dtype: &'static str,
+        /// What there is, in MiB.
+        available: u64,
+        /// What the user can do.
+        remedy: &'static str,
+    },
+    /// The device cannot be used.
+    #[error("device {device}: {reason}")]
+    Device {
+        /// The device that was asked for.
+        device: String,
+        /// Why it can't be had.
+        reason: String,
+    },
+    /// The caller cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A directory of reference outputs cannot be read.
+    #[error("{file}: {reason}")]
+    Reference {
+        /// The file at fault.
+        file: String,
+        /// What is wrong with it, and what it should be.
+        reason: String,
+    },
+}

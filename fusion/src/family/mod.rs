@@ -1,0 +1,70 @@
+//! The families: which tower goes with which decoder, filled in from a checkpoint's `config.json`.
+//!
+//! A new family is a file here and a line in [`FAMILIES`].
+
+mod chatglm;
+mod glm;
+mod glm4v;
+
+use crate::FusionError;
+use crate::visual::VisionModel;
+use glm4v_language::{Decoder, InvalidLogits};
+use glm4v_weights::{Files, Weights};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// A way to put a model together.
+pub(crate) struct Family {
+    /// The `model_type`s of `config.json` that it handles.
+    model_types: &'static [&'static str],
+    /// Reads config and tensors.
+    load: fn(&Files, &Weights, &str) -> Result<Parts, FusionError>,
+}
+
+/// Every family, in the order of the table in the README.
+const FAMILIES: &[Family] = &[chatglm::FAMILY, glm4v::FAMILY, glm::FAMILY];
+
+/// What a family puts together.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) decoder: Decoder,
+    pub(crate) vision: Option<VisionModel>,
+    pub(crate) invalid_logits: InvalidLogits,
+}
+
+/// Loads the model that `config.json` describes, and checks that every tensor was used.
+pub(crate) fn load(files: &Files, weights: &Weights) -> Result<Parts, FusionError> {
+    let model_type = model_type(files)?;
+    let family = FAMILIES.iter().find(|family| family.model_types.contains(&model_type.as_str()));
+    let Some(family) = family else {
+        let mut supported: Vec<_> =
+            FAMILIES.iter().flat_map(|family| family.model_types).copied().collect();
+        supported.sort_unstable();
+        return Err(FusionError::UnsupportedModel {
+            file: files.describe("config.json"),
+            model_type,
+            supported: supported.join(", "),
+        });
+    };
+    let parts = (family.load)(files, weights, &model_type)?;
+    if parts.decoder.config().tied_embeddings {
+        weights.ignore("lm_head."); // some exports store the tied head twice
+    }
+    weights.finish()?;
+    Ok(parts)
+}
+
+/// The `model_type` of `config.json`.
+pub(crate) fn model_type(files: &Files) -> Result<String, FusionError> {
+    #[derive(Deserialize)]
+    struct Header {
+        model_type: String,
+    }
+    Ok(config::<Header>(files)?.model_type)
+}
+
+/// Parses `config.json`.
+fn config<T: DeserializeOwned>(files: &Files) -> Result<T, FusionError> {
+    let missing = || FusionError::NoConfig { checkpoint: files.describe("") };
+    files.read_json("config.json")?.ok_or_else(missing)
+}

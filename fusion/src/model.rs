@@ -1,0 +1,116 @@
+//! A loaded model, shared by threads.
+
+use crate::family::Parts;
+use crate::splice::Spliced;
+use crate::{FusionError, VisualTokens};
+use glm4v_language::{Decoder, GenerationConfig, Message, PromptFormat, PromptOptions, Tokenizer};
+use glm4v_vision::Image;
+use std::sync::Arc;
+
+/// A model that looks at images and answers.
+///
+/// Cheap to clone and safe to use from several threads at once; each answer has its own cache.
+#[derive(Clone, Debug)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) info: ModelInfo,
+    pub(crate) parts: Parts,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) format: PromptFormat,
+    pub(crate) generation: GenerationConfig,
+    pub(crate) stop_ids: Vec<u32>,
+}
+
+/// What a model is.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ModelInfo {
+    /// Where it came from, as the user named it.
+    pub name: String,
+    /// `model_type` of its config.json.
+    pub model_type: String,
+    /// Numbers in its tensors.
+    pub parameters: u64,
+    /// The type that it runs in.
+    pub dtype: &'static str,
+    /// The longest sequence it takes, in tokens.
+    pub context_length: usize,
+    /// Whether it can look at images.
+    pub vision: bool,
+}
+
+impl Model {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What this model is.
+    pub fn info(&self) -> &ModelInfo {
+        &self.inner.info
+    }
+
+    /// Makes an image's visual tokens, to be used for many questions.
+    ///
+    /// # Errors
+    /// [`FusionError::TextOnly`] for a text model; [`FusionError::Vision`] when the image's shape
+    /// is one that the model can't take.
+    pub fn embed(&self, image: &Image) -> Result<VisualTokens, FusionError> {
+        let Some(vision) = &self.inner.parts.vision else {
+            return Err(FusionError::TextOnly { model: self.inner.info.name.clone() });
+        };
+        vision.embed(image, self.decoder().dtype(), self.decoder().device())
+    }
+
+    /// The ids of a conversation's prompt, each image still one placeholder.
+    pub(crate) fn encode(
+        &self,
+        messages: &[Message],
+        thinking: Option<bool>,
+    ) -> Result<Vec<u32>, FusionError> {
+        let options =
+            PromptOptions { add_generation_prompt: true, thinking, ..PromptOptions::default() };
+        Ok(self.inner.format.encode(&self.inner.tokenizer, messages, &options)?)
+    }
+
+    /// Puts visual tokens in their places among the prompt's ids, and checks that an answer fits.
+    pub(crate) fn splice(
+        &self,
+        ids: &[u32],
+        images: &[VisualTokens],
+    ) -> Result<Spliced, FusionError> {
+        let spliced = match &self.inner.parts.vision {
+            Some(vision) if vision.image_limit().is_some_and(|limit| images.len() > limit) => {
+                return Err(FusionError::OneImageOnly {
+                    model: self.inner.info.name.clone(),
+                    images: images.len(),
+                });
+            }
+            Some(vision) => vision.splice(ids, images)?,
+            None if images.is_empty() => Spliced::text(ids.to_vec()),
+            None => return Err(FusionError::TextOnly { model: self.inner.info.name.clone() }),
+        };
+        if spliced.rows() == 0 {
+            return Err(FusionError::EmptyPrompt);
+        }
+        let limit = self.inner.info.context_length;
+        if spliced.rows() >= limit {
+            return Err(FusionError::PromptTooLong {
+                found: spliced.rows(),
+                image_tokens: spliced.image_rows(),
+                limit,
+            });
+        }
+        Ok(spliced)
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.inner.parts.decoder
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
