@@ -1,0 +1,10 @@
+//! The crate's tests against files, folders and a hub of our own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod checkpoint;
+mod common;
+mod faults;
+mod files;
+mod hub;
+mod server;
