@@ -14,11 +14,11 @@ pub enum LanguageError {
 
     /// The checkpoint has neither form of tokenizer.
     #[error(
-        "{checkpoint} has no tokenizer: add its tokenizer.json, or tokenizer.model with tokenizer_config.json"
+        "{expected} is missing: add it, or tokenizer.model together with tokenizer_config.json"
     )]
     NoTokenizer {
-        /// Where the files were looked for.
-        checkpoint: String,
+        /// Where `tokenizer.json` was looked for.
+        expected: String,
     },
 
     /// A tokenizer file can be read but not used.
@@ -66,13 +66,11 @@ pub enum LanguageError {
         source: Box<minijinja::Error>,
     },
 
-    /// A file that should hold a chat template holds something else.
-    #[error("{file}: no chat template in it: {reason}")]
+    /// `chat_template` of a JSON file is of the wrong type.
+    #[error("{file}: chat_template must be a text, or a list of maps with name and template")]
     InvalidTemplateFile {
         /// The file at fault.
         file: String,
-        /// What was expected.
-        reason: String,
     },
 
     /// The messages hold something that the model's prompt format cannot express.
@@ -88,7 +86,7 @@ pub enum LanguageError {
         /// The option's name.
         name: &'static str,
         /// What was given.
-        value: f64,
+        value: f32,
         /// The accepted range.
         expected: &'static str,
     },

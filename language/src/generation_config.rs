@@ -106,3 +106,47 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D
         OneOrMany::Many(ids) => ids,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{GenerationConfig, stop_ids};
+    use crate::{LanguageError, SamplingOptions};
+    use glm4v_weights::Files;
+
+    #[test]
+    fn reads_what_the_file_says_and_takes_the_defaults_for_the_rest() {
+        const FILES: Files = Files::Embedded(&[(
+            "generation_config.json",
+            br#"{"do_sample": true, "eos_token_id": 3, "temperature": 0.8, "top_p": 0.6, "transformers_version": "5"}"#,
+        )]);
+        let config = GenerationConfig::from_files(&FILES).unwrap();
+        assert_eq!(config.eos_token_id, [3]);
+        let expected = SamplingOptions {
+            temperature: 0.8,
+            top_p: 0.6,
+            top_k: Some(50),
+            seed: 9,
+            ..SamplingOptions::default()
+        };
+        assert_eq!(config.sampling_options(9), expected);
+
+        let greedy = GenerationConfig { do_sample: false, ..config };
+        assert_eq!(greedy.sampling_options(0), SamplingOptions::default());
+        let none = GenerationConfig::from_files(&Files::Embedded(&[])).unwrap();
+        assert_eq!(none, GenerationConfig::default());
+    }
+
+    #[test]
+    fn stop_ids_come_from_all_files() {
+        const FILES: Files = Files::Embedded(&[
+            ("generation_config.json", br#"{"eos_token_id": [5, 1]}"#),
+            ("config.json", br#"{"eos_token_id": 2, "text_config": {"eos_token_id": [1, 9]}}"#),
+        ]);
+        assert_eq!(stop_ids(&FILES).unwrap(), [1, 2, 5, 9]);
+        const NULL: Files = Files::Embedded(&[("config.json", br#"{"eos_token_id": null}"#)]);
+        assert!(stop_ids(&NULL).unwrap().is_empty());
+        const WRONG: Files = Files::Embedded(&[("config.json", br#"{"eos_token_id": "x"}"#)]);
+        let error = stop_ids(&WRONG).unwrap_err();
+        assert!(matches!(error, LanguageError::Weights(_)), "{error}");
+    }
+}

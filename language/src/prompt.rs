@@ -1,6 +1,9 @@
 //! Conversations to prompts.
 
+mod glm4;
+
 use glm4v_weights::Files;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{ChatTemplate, LanguageError, Message, Tokenizer};
@@ -10,7 +13,7 @@ use crate::{ChatTemplate, LanguageError, Message, Tokenizer};
 pub struct PromptOptions {
     /// End with the words that open the assistant's turn.
     pub add_generation_prompt: bool,
-    /// Ask the model to think (`true`) or not (`false`); `None` leaves it to the template.
+    /// Ask the model to think (`true`) or not to (`false`); `None` leaves it to the template.
     pub thinking: Option<bool>,
     /// Tools that the model may call, a list in the shape of OpenAI's API.
     pub tools: Option<Value>,
@@ -23,32 +26,79 @@ pub struct PromptOptions {
 pub enum PromptFormat {
     /// A chat template: the checkpoint's own or a built-in one.
     Template(ChatTemplate),
-    /// The rules of GLM-4 (2024) and GLM-4V-9B, which published them as code.
+    /// The rules of GLM-4 (2024) and GLM-4V-9B, which were published as code.
     Glm4,
 }
 
+/// The part of `tokenizer_config.json` that tells GLM-4.1V's vocabulary from GLM-4.5V's.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AddedTokens {
+    added_tokens_decoder: Map<String, Value>,
+}
+
 impl PromptFormat {
-    /// The checkpoint's own template, or the built-in format for `model_type` of its config.json.
-    pub fn from_files(_files: &Files, _model_type: &str) -> Result<Self, LanguageError> {
-        todo!()
+    /// The checkpoint's own template, or else the built-in format for `model_type` of its
+    /// `config.json`.
+    ///
+    /// # Errors
+    /// [`LanguageError::NoPromptFormat`] when there is neither; as [`ChatTemplate::from_files`].
+    pub fn from_files(files: &Files, model_type: &str) -> Result<Self, LanguageError> {
+        if let Some(template) = ChatTemplate::from_files(files)? {
+            return Ok(Self::Template(template));
+        }
+        match model_type {
+            "chatglm" | "glm" | "glm4" => Ok(Self::Glm4),
+            "glm4v" | "glm46v" | "glm4v_moe" | "glm_ocr" => Self::built_in(files),
+            _ => Err(LanguageError::NoPromptFormat { model_type: model_type.to_owned() }),
+        }
     }
 
-    /// The prompt as token ids, each image and video still one placeholder.
+    /// Model types do not tell the generations apart (`glm4v` is GLM-4.1V and GLM-4.6V-Flash), but
+    /// only the vocabulary of 4.5 and later has the word that switches thinking off.
+    fn built_in(files: &Files) -> Result<Self, LanguageError> {
+        let tokens: AddedTokens = files.read_json("tokenizer_config.json")?.unwrap_or_default();
+        let can_switch = tokens.added_tokens_decoder.values().any(|t| t["content"] == "/nothink");
+        let template = if can_switch {
+            let source = include_str!("../templates/glm-4.5v.jinja");
+            ChatTemplate::parse("built-in glm-4.5v.jinja", source)
+        } else {
+            let source = include_str!("../templates/glm-4.1v.jinja");
+            ChatTemplate::parse("built-in glm-4.1v.jinja", source)
+        };
+        template.map(Self::Template)
+    }
+
+    /// The prompt as token ids, with each image and video still one placeholder.
+    ///
+    /// # Errors
+    /// As [`PromptFormat::render`] and [`Tokenizer::encode`]; [`LanguageError::MissingToken`] when
+    /// the vocabulary lacks one of the format's own tokens.
     pub fn encode(
         &self,
-        _tokenizer: &Tokenizer,
-        _messages: &[Message],
-        _options: &PromptOptions,
+        tokenizer: &Tokenizer,
+        messages: &[Message],
+        options: &PromptOptions,
     ) -> Result<Vec<u32>, LanguageError> {
-        todo!()
+        match self {
+            Self::Template(template) => tokenizer.encode(&template.render(messages, options)?),
+            Self::Glm4 => glm4::encode(tokenizer, messages, options),
+        }
     }
 
-    /// The prompt as text.
+    /// The prompt as text, to be read by people.
+    ///
+    /// # Errors
+    /// [`LanguageError::Template`] when the template fails or refuses the messages,
+    /// [`LanguageError::UnsupportedPrompt`] when GLM-4's rules have no place for something.
     pub fn render(
         &self,
-        _messages: &[Message],
-        _options: &PromptOptions,
+        messages: &[Message],
+        options: &PromptOptions,
     ) -> Result<String, LanguageError> {
-        todo!()
+        match self {
+            Self::Template(template) => template.render(messages, options),
+            Self::Glm4 => glm4::render(messages, options),
+        }
     }
 }

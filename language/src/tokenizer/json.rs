@@ -1,0 +1,82 @@
+//! Vocabularies in `tokenizer.json`, by the `tokenizers` library.
+
+use std::collections::HashSet;
+
+use tokenizers::tokenizer::pre_tokenizer::PreTokenizedString;
+use tokenizers::{
+    DecoderWrapper, Model as _, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
+    PreTokenizer as _,
+};
+
+use super::byte_level::ByteLevel;
+use crate::LanguageError;
+
+pub(super) struct JsonVocabulary {
+    tokenizer: tokenizers::Tokenizer,
+    byte_level: ByteLevel,
+    special: HashSet<u32>,
+    size: usize,
+}
+
+impl JsonVocabulary {
+    pub(super) fn new(file: &str, bytes: &[u8]) -> Result<Self, LanguageError> {
+        let invalid =
+            |reason: String| LanguageError::InvalidTokenizer { file: file.to_owned(), reason };
+        let mut tokenizer =
+            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+        if !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
+            return Err(invalid("its decoder is not ByteLevel".to_owned()));
+        }
+        // Prompts are encoded whole: settings for batches of training texts must not touch them.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
+
+        let added = tokenizer.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        let end = added.keys().max().map_or(0, |id| *id as usize + 1);
+        let size = end.max(tokenizer.get_vocab_size(false));
+        Ok(Self { tokenizer, byte_level: ByteLevel::new(), special, size })
+    }
+
+    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
+        // Templates write the opening tokens themselves, so the post-processor must add none.
+        let encoding = self.tokenizer.encode_fast(text, false).map_err(LanguageError::Encode)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The library's steps without the one that looks for added tokens: it always finds those that
+    /// are not marked special, such as `<think>`.
+    pub(super) fn encode_ordinary(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
+        let mut normalized = NormalizedString::from(text);
+        if let Some(normalizer) = self.tokenizer.get_normalizer() {
+            normalizer.normalize(&mut normalized).map_err(LanguageError::Encode)?;
+        }
+        let mut pieces = PreTokenizedString::from(normalized);
+        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces).map_err(LanguageError::Encode)?;
+        }
+        pieces
+            .tokenize(|piece| self.tokenizer.get_model().tokenize(piece.get()))
+            .map_err(LanguageError::Encode)?;
+        let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        let tokens = splits.into_iter().filter_map(|(_, _, tokens)| tokens.as_ref()).flatten();
+        Ok(tokens.map(|token| token.id).collect())
+    }
+
+    pub(super) fn token_id(&self, text: &str) -> Option<u32> {
+        let added = self.tokenizer.get_added_vocabulary().get_vocab().get(text).copied();
+        added.or_else(|| self.tokenizer.token_to_id(&self.byte_level.spell(text.as_bytes())))
+    }
+
+    pub(super) fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
+        Some(self.byte_level.bytes(&self.tokenizer.id_to_token(id)?))
+    }
+
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.special.contains(&id)
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
