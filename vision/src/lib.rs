@@ -2,10 +2,23 @@
 
 mod error;
 mod grid;
+mod image;
+mod preprocess;
+mod resize;
+mod smart_resize;
 mod tower;
+mod video_sampling;
 
+pub use self::image::{AlphaMode, Image, ImageOptions};
 pub use error::VisionError;
 pub use grid::Grid;
+pub use preprocess::{
+    FixedSquarePreprocessor, Patches, PixelLimits, Pixels, Preprocessor, PreprocessorConfig,
+    SmartResizePreprocessor,
+};
+pub use resize::{Resampler, resize};
+pub use smart_resize::{SizeRule, smart_resize};
 pub use tower::{
     EvaClipConfig, EvaClipTower, Glm4vTower, Glm4vVisionConfig, TowerFlavour, sample_position_grid,
 };
+pub use video_sampling::{FrameSampler, VideoMetadata, timestamps};

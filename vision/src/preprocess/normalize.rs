@@ -1,0 +1,20 @@
+//! Grey levels to the numbers a tower was trained on.
+
+use crate::image::CHANNELS;
+
+/// Grey levels of an 8-bit channel.
+const LEVELS: usize = 256;
+
+/// A table from grey level to normalised value for each channel: 8-bit pixels have no other values.
+pub(super) type LevelTables = [[f32; LEVELS]; CHANNELS];
+
+/// Fills the tables with `value(channel, level)`.
+pub(super) fn level_tables(value: impl Fn(usize, f32) -> f32) -> LevelTables {
+    let mut tables = [[0.0; LEVELS]; CHANNELS];
+    for (channel, table) in tables.iter_mut().enumerate() {
+        for (level, entry) in table.iter_mut().enumerate() {
+            *entry = value(channel, level as f32);
+        }
+    }
+    tables
+}
