@@ -29,11 +29,6 @@ impl Linear {
         Ok(Self { weight: Tensor::cat(&weights, 0)?, bias })
     }
 
-    /// The number of values that a row of the output has.
-    pub fn out_features(&self) -> usize {
-        self.weight.dims().first().copied().unwrap_or(0)
-    }
-
     /// Maps rows `(n, in)` to rows `(n, out)`.
     ///
     /// # Errors

@@ -26,6 +26,11 @@ impl Trace {
         }
     }
 
+    /// Everything that was kept, in the order in which it was recorded.
+    pub fn stages(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.stages.iter().flatten().map(|(name, value)| (name.as_str(), value))
+    }
+
     /// What was kept under `stage`, if anything.
     pub fn get(&self, stage: &str) -> Option<&Tensor> {
         self.stages.as_ref()?.iter().find(|(name, _)| name == stage).map(|(_, value)| value)

@@ -1,0 +1,108 @@
+"""Scores a nano model with the runtime itself, on fonts, words and seeds that training never saw.
+
+Usage: python evaluate.py GLM4V_BINARY [MODEL_FOLDER] [--n 60]. Without a folder the built-in model is asked.
+Prints one JSON object; `models/nano/README.md` shows it.
+"""
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+import charts
+import samples
+from canvas import Canvas, choose_font, text_width
+from words import token
+
+SEED = 20261124
+
+
+def line(r):
+    """A single line, 12 to 28 px high glyphs, up to 40 characters."""
+    size = r.randint(12, 28)
+    font = choose_font(r, size, test=True)
+    text = token(r, True)
+    while len(longer := text + " " + token(r, True)) <= r.randint(8, 40):
+        text = longer
+    canvas = Canvas(int(text_width(font, text)) + 16, int(size * 1.5) + 4)
+    canvas.text((8, 3), text, font)
+    return canvas, [(samples.OCR, text)]
+
+
+def paragraph(r):
+    return samples.text_lines(r, 28 * r.randint(7, 12), 28 * r.randint(3, 6), test=True)
+
+
+def chart(r):
+    width, height = r.choice(samples.CHART_SIZES + samples.LARGE_CHART_SIZES)
+    canvas, turns = samples.chart(r, width, height, test=True, turns=20)
+    wanted = [t for t in turns if t[0] not in (samples.DESCRIBE, "Convert the chart to a table.")]
+    return canvas, [r.choice(wanted)]
+
+
+def chart_table(r):
+    width, height = r.choice(samples.CHART_SIZES)
+    canvas, turns = samples.chart(r, width, height, test=True, turns=20)
+    return canvas, [t for t in turns if t[0] == "Convert the chart to a table."]
+
+
+def no_text(r):
+    canvas, _ = samples.without_text(r, 28 * r.randint(5, 12), 28 * r.randint(5, 10))
+    return canvas, [(samples.OCR, "No text.")]
+
+
+def ask(binary, model, image, prompt):
+    command = [binary, "ask", image, "-p", prompt, "--json", "-q", "--temperature", "0", "--max-tokens", "300"]
+    done = subprocess.run(command + (["--model", model] if model else []), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["text"].strip()
+
+
+def edit_distance(a, b):
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a):
+        previous, row[0] = row[0], i + 1
+        for j, y in enumerate(b):
+            previous, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, previous + (x != y))
+    return row[-1]
+
+
+def cells(table):
+    """The (name, value) pairs of a table."""
+    return [tuple(p.strip() for p in row.split("|", 1)) for row in table.splitlines() if "|" in row]
+
+
+def score(pairs, task):
+    n = len(pairs)
+    exact = sum(a == b for a, b in pairs) / n
+    if task in ("line", "paragraph"):
+        rate = sum(edit_distance(a, b) for a, b in pairs) / sum(len(b) for _, b in pairs)
+        return {"n": n, "character_error_rate": round(rate, 4), "exact": round(exact, 3)}
+    if task == "chart_table":
+        hits = sum(len(set(cells(a)) & set(cells(b))) for a, b in pairs)
+        found, wanted = sum(len(cells(a)) for a, _ in pairs), sum(len(cells(b)) for _, b in pairs)
+        return {"n": n, "exact_row_f1": round(2 * hits / max(1, found + wanted), 3), "exact": round(exact, 3)}
+    return {"n": n, "exact": round(exact, 3)}
+
+
+def main():
+    binary = sys.argv[1]
+    model = sys.argv[2] if len(sys.argv) > 2 and not sys.argv[2].startswith("--") else None
+    n = int(sys.argv[sys.argv.index("--n") + 1]) if "--n" in sys.argv else 60
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for task in (line, paragraph, chart, chart_table, no_text):
+            r = random.Random(SEED)
+            pairs = []
+            for i in range(n):
+                canvas, [(prompt, wanted), *_] = task(r)
+                image = os.path.join(folder, f"{task.__name__}_{i}.png")
+                canvas.image.save(image)
+                pairs.append((ask(binary, model, image, prompt), wanted))
+            result[task.__name__] = score(pairs, task.__name__)
+            print(task.__name__, result[task.__name__], pairs[:3], file=sys.stderr, flush=True)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Muon for the matrices (Jordan et al. 2024), AdamW for everything else."""
+import torch
+
+
+def orthogonalise(g, steps=5):
+    """Newton-Schulz iteration towards the nearest orthogonal matrix."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = g / (g.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        y = x @ x.T
+        x = a * x + (b * y + c * y @ y) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.02, momentum=0.95, weight_decay=0.01):
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                g = p.grad.flatten(1)
+                state = self.state[p]
+                m = state.setdefault("momentum", torch.zeros_like(g))
+                m.lerp_(g, 1 - group["momentum"])
+                update = orthogonalise(g.lerp(m, group["momentum"]))
+                update *= max(1, g.shape[0] / g.shape[1]) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+
+
+def split_parameters(model):
+    """Matrices for Muon; embeddings, norms, biases and heads for AdamW."""
+    matrices, rest = [], []
+    for name, p in model.named_parameters():
+        (rest if p.dim() < 2 or "embed" in name or "head" in name else matrices).append(p)
+    return matrices, rest
