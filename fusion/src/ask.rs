@@ -52,7 +52,7 @@ impl Model {
         question: &str,
         options: &GenerateOptions,
     ) -> Result<Generation, FusionError> {
-        self.generate(&[user_message(images.len(), question)], images, options)
+        self.generate(&[user_message(images, question)], images, options)
     }
 
     /// Answers several questions about the same images, whose visual tokens are made once. The
@@ -72,7 +72,7 @@ impl Model {
         let mut session = Session::new(self.decoder());
         let mut answers = Vec::with_capacity(questions.len());
         for question in questions {
-            let messages = [user_message(images.len(), question)];
+            let messages = [user_message(&images, question)];
             let mut generation = self.generate_on(session, &messages, &images, options)?;
             generation.add_vision_time(std::mem::take(&mut vision_time));
             generation.by_ref().try_for_each(|chunk| chunk.map(drop))?;
@@ -83,7 +83,7 @@ impl Model {
         Ok(answers)
     }
 
-    /// Answers a whole conversation. `images` are those of all messages, in order.
+    /// Answers a whole conversation. `images` are the pictures and videos of all messages, in order.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -141,7 +141,7 @@ impl Model {
         continuation: &str,
     ) -> Result<Vec<TokenScore>, FusionError> {
         let images = images.iter().map(|image| self.embed(image)).collect::<Result<Vec<_>, _>>()?;
-        let mut ids = self.encode(&[user_message(images.len(), question)], None)?;
+        let mut ids = self.encode(&[user_message(&images, question)], None)?;
         let continuation = self.inner().tokenizer.encode_ordinary(continuation)?;
         ids.extend(&continuation);
         let prompt = self.splice(&ids, &images)?;
@@ -161,9 +161,11 @@ impl Model {
     }
 }
 
-/// A user's message: the images first, as every model of the family was trained, then the text.
-pub(crate) fn user_message(images: usize, text: &str) -> Message {
-    let mut parts = vec![Part::Image; images];
+/// A user's message: the images and videos first, as every model of the family was trained, then
+/// the text.
+pub(crate) fn user_message(visuals: &[VisualTokens], text: &str) -> Message {
+    let place = |tokens: &VisualTokens| if tokens.is_video() { Part::Video } else { Part::Image };
+    let mut parts: Vec<Part> = visuals.iter().map(place).collect();
     parts.push(Part::Text(text.to_owned()));
     Message::new(Role::User, parts)
 }

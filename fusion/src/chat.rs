@@ -42,13 +42,12 @@ impl Chat {
         mut on_chunk: impl FnMut(&Chunk),
     ) -> Result<Answer, FusionError> {
         let started = Instant::now();
-        let mut all_images = self.images.clone();
-        for image in images {
-            all_images.push(self.model.embed(image)?);
-        }
+        let new: Vec<_> =
+            images.iter().map(|image| self.model.embed(image)).collect::<Result<_, _>>()?;
         let vision_time = started.elapsed();
         let mut messages = self.messages.clone();
-        messages.push(user_message(images.len(), text));
+        messages.push(user_message(&new, text));
+        let all_images = [self.images.as_slice(), &new].concat();
         let session = std::mem::replace(&mut self.session, Session::new(self.model.decoder()));
         let mut generation = self.model.generate_on(session, &messages, &all_images, options)?;
         generation.add_vision_time(vision_time);

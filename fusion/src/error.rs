@@ -59,13 +59,37 @@ pub enum FusionError {
         /// The model's name.
         model: String,
     },
-    /// The prompt's image places and the images differ in number.
-    #[error("the prompt has {places} places for images, but {images} were given")]
+    /// The prompt's places and the images and videos differ in number.
+    #[error("the prompt has {places} places for images and videos, but {images} were given")]
     ImageCount {
         /// Placeholders in the prompt.
         places: usize,
-        /// Images given.
+        /// Images and videos given.
         images: usize,
+    },
+    /// A video stands where the prompt has an image, or the other way round.
+    #[error(
+        "{} was given for a place of the prompt that is for {}; give them in the prompt's order",
+        if *video { "a video" } else { "an image" },
+        if *video { "an image" } else { "a video" }
+    )]
+    WrongPlace {
+        /// Whether it was the video that was out of place.
+        video: bool,
+    },
+    /// A video was given to a model that takes none.
+    #[error("{model} takes no videos; give it single frames as images")]
+    NoVideo {
+        /// The model's name.
+        model: String,
+    },
+    /// Frames and their times differ in number.
+    #[error("{frames} frames and {times} times; each frame needs its time in seconds")]
+    FrameTimes {
+        /// Frames given.
+        frames: usize,
+        /// Times given.
+        times: usize,
     },
     /// The model takes fewer images than were given.
     #[error(

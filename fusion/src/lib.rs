@@ -14,9 +14,10 @@ mod memory;
 mod model;
 mod nano;
 mod options;
-// pub mod parity;
+pub mod parity;
 mod session;
 mod splice;
+mod video;
 mod visual;
 
 pub use answer::{Answer, FinishReason, Timings, TokenScore, Usage};
@@ -30,5 +31,5 @@ pub use options::{CancelToken, GenerateOptions};
 pub use visual::VisualTokens;
 
 pub use glm4v_language::{Message, Part, Role};
-pub use glm4v_vision::{AlphaMode, Image, ImageOptions};
+pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoMetadata};
 pub use glm4v_weights::{HubOptions, PullEvent};

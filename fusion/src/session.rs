@@ -6,6 +6,7 @@ use crate::{FusionError, Model};
 use candle_core::Tensor;
 use glm4v_kernels::Trace;
 use glm4v_language::{Decoder, KvCache, Positions};
+use std::num::NonZeroUsize;
 
 /// Rows of a prompt that are run at once; bounds the memory of activations.
 const PREFILL_CHUNK: usize = 512;
@@ -14,7 +15,7 @@ const PREFILL_CHUNK: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowSource {
     Token(u32),
-    /// A picture's identity and the row among its visual tokens.
+    /// The identity of a picture or video, and the row among its visual tokens.
     Visual(u64, usize),
 }
 
@@ -24,11 +25,22 @@ pub(crate) struct Session {
     cache: KvCache,
     rows: Vec<RowSource>,
     next_position: u32,
+    prefill_chunk: usize,
 }
 
 impl Session {
     pub(crate) fn new(decoder: &Decoder) -> Self {
-        Self { cache: decoder.new_cache(), rows: Vec::new(), next_position: 0 }
+        Self {
+            cache: decoder.new_cache(),
+            rows: Vec::new(),
+            next_position: 0,
+            prefill_chunk: PREFILL_CHUNK,
+        }
+    }
+
+    /// The same, running prompts in chunks of `rows`.
+    pub(crate) fn with_prefill_chunk(self, rows: NonZeroUsize) -> Self {
+        Self { prefill_chunk: rows.get(), ..self }
     }
 
     /// Rows in the cache.
@@ -55,7 +67,7 @@ impl Session {
             if cancel.is_cancelled() {
                 return Err(FusionError::Cancelled);
             }
-            let length = PREFILL_CHUNK.min(sources.len() - start);
+            let length = self.prefill_chunk.min(sources.len() - start);
             let chunk = rows.narrow(0, start, length)?;
             let positions = prompt.positions.slice(start, length);
             let hidden =
@@ -86,8 +98,9 @@ impl Session {
 pub(crate) fn embed_rows(decoder: &Decoder, prompt: &Spliced) -> Result<Tensor, FusionError> {
     let rows = prompt.pieces.iter().map(|piece| match piece {
         Piece::Text(ids) => Ok(decoder.embed(ids)?),
-        Piece::Visual(tokens) => {
-            Ok(tokens.rows().to_device(decoder.device())?.to_dtype(decoder.dtype())?)
+        Piece::Visual { tokens, rows } => {
+            let rows = tokens.rows().narrow(0, rows.start, rows.len())?;
+            Ok(rows.to_device(decoder.device())?.to_dtype(decoder.dtype())?)
         }
     });
     let rows = rows.collect::<Result<Vec<_>, FusionError>>()?;
@@ -99,9 +112,8 @@ fn row_sources(prompt: &Spliced) -> Vec<RowSource> {
     for piece in &prompt.pieces {
         match piece {
             Piece::Text(ids) => sources.extend(ids.iter().map(|&id| RowSource::Token(id))),
-            Piece::Visual(tokens) => {
-                sources
-                    .extend((0..tokens.len()).map(|row| RowSource::Visual(tokens.identity(), row)));
+            Piece::Visual { tokens, rows } => {
+                sources.extend(rows.clone().map(|row| RowSource::Visual(tokens.identity(), row)));
             }
         }
     }

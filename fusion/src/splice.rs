@@ -3,21 +3,22 @@
 use crate::FusionError;
 use crate::visual::VisualTokens;
 use glm4v_language::{Position, Positions};
+use std::ops::Range;
 
 /// A stretch of the decoder's sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Piece {
     /// Rows of the embedding table.
     Text(Vec<u32>),
-    /// Rows that the tower made.
-    Visual(VisualTokens),
+    /// Rows that the tower made: all of a picture, or a frame pair of a video.
+    Visual { tokens: VisualTokens, rows: Range<usize> },
 }
 
 impl Piece {
     pub(crate) fn rows(&self) -> usize {
         match self {
             Self::Text(ids) => ids.len(),
-            Self::Visual(tokens) => tokens.len(),
+            Self::Visual { rows, .. } => rows.len(),
         }
     }
 }
@@ -46,35 +47,59 @@ impl Spliced {
     }
 
     pub(crate) fn image_rows(&self) -> usize {
-        let visual = self.pieces.iter().filter(|piece| matches!(piece, Piece::Visual(_)));
+        let visual = self.pieces.iter().filter(|piece| matches!(piece, Piece::Visual { .. }));
         visual.map(Piece::rows).sum()
     }
 }
 
-/// GLM-4.1V and later: each image token becomes the rows of one image, whose positions spread over
-/// height and width from where the text stands; the text goes on after the larger side.
+/// The ids that hold places for pictures and videos in a prompt of GLM-4.1V and later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaceIds {
+    /// A picture.
+    pub(crate) image: u32,
+    /// A video, where the model takes any.
+    pub(crate) video: Option<VideoIds>,
+}
+
+/// What a video becomes: each frame pair stands between `begin_of_image` and `end_of_image`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VideoIds {
+    pub(crate) video: u32,
+    pub(crate) begin_of_image: u32,
+    pub(crate) end_of_image: u32,
+}
+
+/// GLM-4.1V and later: each image id becomes the rows of one picture, whose positions spread over
+/// height and width from where the text stands; the text goes on after the larger side. A video id
+/// becomes its frame pairs, each like a picture between two marks, with its time as text behind.
 ///
-/// Source: transformers `Glm4vModel.get_rope_index`.
-pub(crate) fn splice_image_tokens(
+/// Source: transformers `Glm4vModel.get_rope_index`, `Glm4vProcessor`.
+pub(crate) fn splice_places(
     ids: &[u32],
-    image_token: u32,
-    images: &[VisualTokens],
+    places: &PlaceIds,
+    visuals: &[VisualTokens],
 ) -> Result<Spliced, FusionError> {
-    let places = ids.iter().filter(|&&id| id == image_token).count();
-    if places != images.len() {
-        return Err(FusionError::ImageCount { places, images: images.len() });
+    let is_place =
+        |id: &u32| *id == places.image || places.video.is_some_and(|video| *id == video.video);
+    let count = ids.iter().filter(|id| is_place(id)).count();
+    if count != visuals.len() {
+        return Err(FusionError::ImageCount { places: count, images: visuals.len() });
     }
     let mut builder = Builder::default();
-    let mut images = images.iter();
-    for run in ids.split_inclusive(|&id| id == image_token) {
-        match run.split_last() {
-            Some((&last, text)) if last == image_token => {
-                builder.push_text(text);
-                if let Some(image) = images.next() {
-                    builder.push_image_grid(image);
-                }
+    let mut left = visuals.iter();
+    for run in ids.split_inclusive(is_place) {
+        let place = run.last().filter(|id| is_place(id)).and_then(|&id| Some((id, left.next()?)));
+        let Some((id, tokens)) = place else {
+            builder.push_text(run);
+            continue;
+        };
+        builder.push_text(run.get(..run.len() - 1).unwrap_or_default());
+        match places.video {
+            Some(video) if tokens.is_video() && id == video.video => {
+                builder.push_video(tokens, video);
             }
-            _ => builder.push_text(run),
+            _ if !tokens.is_video() && id == places.image => builder.push_grid(tokens, 0),
+            _ => return Err(FusionError::WrongPlace { video: tokens.is_video() }),
         }
     }
     Ok(builder.finish())
@@ -129,8 +154,9 @@ impl Builder {
         self.pieces.push(Piece::Text(ids.to_vec()));
     }
 
-    fn push_image_grid(&mut self, image: &VisualTokens) {
-        let (height, width) = image.grid();
+    /// A picture, or frame pair `pair` of a video.
+    fn push_grid(&mut self, tokens: &VisualTokens, pair: usize) {
+        let (height, width) = tokens.grid();
         for row in 0..height as u32 {
             self.positions.extend((0..width as u32).map(|column| Position {
                 t: self.next,
@@ -139,7 +165,18 @@ impl Builder {
             }));
         }
         self.next += height.max(width) as u32;
-        self.pieces.push(Piece::Visual(image.clone()));
+        let start = pair * height * width;
+        self.pieces
+            .push(Piece::Visual { tokens: tokens.clone(), rows: start..start + height * width });
+    }
+
+    fn push_video(&mut self, tokens: &VisualTokens, ids: VideoIds) {
+        for (pair, time) in tokens.times().iter().enumerate() {
+            self.push_text(&[ids.begin_of_image]);
+            self.push_grid(tokens, pair);
+            self.push_text(&[ids.end_of_image]);
+            self.push_text(time);
+        }
     }
 
     fn push_shared_position(&mut self, image: &VisualTokens) {
@@ -148,7 +185,7 @@ impl Builder {
         self.positions.extend(std::iter::repeat_n(Position::text(self.next + 1), patches));
         self.positions.push(Position::text(self.next + 2));
         self.next += 3;
-        self.pieces.push(Piece::Visual(image.clone()));
+        self.pieces.push(Piece::Visual { tokens: image.clone(), rows: 0..image.len() });
     }
 
     fn finish(self) -> Spliced {

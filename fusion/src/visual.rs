@@ -1,7 +1,8 @@
 //! What a picture becomes: visual tokens, and the two ways to make them.
 
 use crate::FusionError;
-use crate::splice::{Spliced, splice_between_marks, splice_image_tokens};
+use crate::splice::{PlaceIds, Spliced, splice_between_marks, splice_places};
+use crate::video::VideoInput;
 use candle_core::{DType, Device, Tensor};
 use glm4v_kernels::Trace;
 use glm4v_vision::{
@@ -10,13 +11,15 @@ use glm4v_vision::{
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The visual tokens of one picture, made once and good for many questions to the same model.
+/// The visual tokens of one picture or video, made once and good for many questions to the same
+/// model.
 ///
 /// Cheap to clone: the rows are shared.
 #[derive(Clone, Debug)]
 pub struct VisualTokens {
     rows: Tensor,
     grid: (usize, usize),
+    times: Vec<Vec<u32>>,
     identity: u64,
 }
 
@@ -24,8 +27,15 @@ pub struct VisualTokens {
 static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(0);
 
 impl VisualTokens {
-    fn new(rows: Tensor, grid: (usize, usize)) -> Self {
-        Self { rows, grid, identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed) }
+    /// A picture's rows `(tokens, hidden)`, which lie over it in `grid` rows and columns.
+    pub(crate) fn picture(rows: Tensor, grid: (usize, usize)) -> Self {
+        Self::video(rows, grid, Vec::new())
+    }
+
+    /// A video's rows `(frame pairs · tokens, hidden)`, with the token ids that tell the time of
+    /// each frame pair.
+    pub(crate) fn video(rows: Tensor, grid: (usize, usize), times: Vec<Vec<u32>>) -> Self {
+        Self { rows, grid, times, identity: NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The number of visual tokens.
@@ -38,8 +48,13 @@ impl VisualTokens {
         self.len() == 0
     }
 
-    /// Rows and columns of visual tokens over the picture. In GLM-4V-9B two more tokens, which
-    /// mark begin and end, stand outside this grid.
+    /// Whether these are of a video.
+    pub fn is_video(&self) -> bool {
+        !self.times.is_empty()
+    }
+
+    /// Rows and columns of visual tokens over the picture, or over each frame pair of the video.
+    /// In GLM-4V-9B two more tokens, which mark begin and end, stand outside this grid.
     pub fn grid(&self) -> (usize, usize) {
         self.grid
     }
@@ -47,6 +62,10 @@ impl VisualTokens {
     /// The tokens, `(tokens, hidden)`, in the type that the model runs in.
     pub fn rows(&self) -> &Tensor {
         &self.rows
+    }
+
+    pub(crate) fn times(&self) -> &[Vec<u32>] {
+        &self.times
     }
 
     pub(crate) fn identity(&self) -> u64 {
@@ -57,10 +76,20 @@ impl VisualTokens {
 /// A tower with the preprocessing before it and the splice after it.
 #[derive(Debug)]
 pub(crate) enum VisionModel {
-    /// GLM-4.1V, 4.6V-Flash: any grid of patches; an image token a place.
-    SmartResize { preprocessor: SmartResizePreprocessor, tower: Glm4vTower, image_token: u32 },
+    /// GLM-4.1V and later: any grid of patches; a place is one id.
+    SmartResize(SmartResizeVision),
     /// GLM-4V-9B: a fixed square; a place is three ids.
     FixedSquare { preprocessor: FixedSquarePreprocessor, tower: EvaClipTower, boi: u32, eoi: u32 },
+}
+
+/// The eyes of GLM-4.1V and later.
+#[derive(Debug)]
+pub(crate) struct SmartResizeVision {
+    pub(crate) preprocessor: SmartResizePreprocessor,
+    pub(crate) tower: Glm4vTower,
+    pub(crate) image_id: u32,
+    /// What videos need besides, where the checkpoint has it.
+    pub(crate) video: Option<VideoInput>,
 }
 
 impl VisionModel {
@@ -71,19 +100,17 @@ impl VisionModel {
         dtype: DType,
         device: &Device,
     ) -> Result<VisualTokens, FusionError> {
-        let mut trace = Trace::off();
         match self {
-            Self::SmartResize { preprocessor, tower, .. } => {
-                let Patches { pixels, grid } = preprocessor.image(image)?;
-                let shape = pixels.dim();
-                let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
-                embed_patches(tower, &pixels, grid, &mut trace)
+            Self::SmartResize(vision) => {
+                let patches = vision.preprocessor.image(image)?;
+                let (rows, grid) = vision.run_tower(patches, dtype, device)?;
+                Ok(VisualTokens::picture(rows, grid))
             }
             Self::FixedSquare { preprocessor, tower, .. } => {
                 let pixels = preprocessor.image(image);
                 let shape = pixels.dim();
                 let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
-                embed_square(tower, &pixels, &mut trace)
+                embed_square(tower, &pixels, &mut Trace::off())
             }
         }
     }
@@ -92,33 +119,47 @@ impl VisionModel {
     pub(crate) fn splice(
         &self,
         ids: &[u32],
-        images: &[VisualTokens],
+        visuals: &[VisualTokens],
     ) -> Result<Spliced, FusionError> {
         match self {
-            Self::SmartResize { image_token, .. } => splice_image_tokens(ids, *image_token, images),
-            Self::FixedSquare { boi, eoi, .. } => splice_between_marks(ids, *boi, *eoi, images),
+            Self::SmartResize(vision) => splice_places(ids, &vision.place_ids(), visuals),
+            Self::FixedSquare { boi, eoi, .. } => splice_between_marks(ids, *boi, *eoi, visuals),
         }
     }
 
     /// How many images one prompt may hold, if there is a limit.
     pub(crate) fn image_limit(&self) -> Option<usize> {
         match self {
-            Self::SmartResize { .. } => None,
+            Self::SmartResize(_) => None,
             Self::FixedSquare { .. } => Some(1),
         }
     }
 }
 
-/// Runs a tower over the patches of one picture, `(patches, patch width)`.
-pub(crate) fn embed_patches(
-    tower: &Glm4vTower,
-    pixels: &Tensor,
-    grid: Grid,
-    trace: &mut Trace,
-) -> Result<VisualTokens, FusionError> {
-    let rows = tower.forward(pixels, &[grid], trace)?; // (tokens, hidden)
-    let merge = tower.config().spatial_merge_size;
-    Ok(VisualTokens::new(rows, (grid.h / merge, grid.w / merge)))
+impl SmartResizeVision {
+    /// Runs the tower over the patches of one picture or video. Returns the rows
+    /// `(tokens, hidden)`, and how they lie over the picture or each frame pair.
+    pub(crate) fn run_tower(
+        &self,
+        Patches { pixels, grid }: Patches,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<(Tensor, (usize, usize)), FusionError> {
+        let shape = pixels.dim();
+        let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
+        let rows = self.tower.forward(&pixels, &[grid], &mut Trace::off())?; // (tokens, hidden)
+        Ok((rows, self.token_grid(grid)))
+    }
+
+    /// Rows and columns of visual tokens over a frame of `grid` patches.
+    pub(crate) fn token_grid(&self, grid: Grid) -> (usize, usize) {
+        let merge = self.tower.config().spatial_merge_size;
+        (grid.h / merge, grid.w / merge)
+    }
+
+    pub(crate) fn place_ids(&self) -> PlaceIds {
+        PlaceIds { image: self.image_id, video: self.video.as_ref().map(|video| video.ids) }
+    }
 }
 
 /// Runs a tower over one square picture, `(channels, side, side)`.
@@ -129,7 +170,7 @@ pub(crate) fn embed_square(
 ) -> Result<VisualTokens, FusionError> {
     let rows = tower.forward(pixels, trace)?; // (tokens + 2, hidden)
     let side = tower.config().grid_side() / 2;
-    Ok(VisualTokens::new(rows, (side, side)))
+    Ok(VisualTokens::picture(rows, (side, side)))
 }
 
 fn tensor(

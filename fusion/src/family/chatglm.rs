@@ -24,7 +24,7 @@ fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, Fu
     let config: Config = config(files)?;
     let decoder_config = DecoderConfig::from(&config.text);
     let decoder = Decoder::load(&decoder_config, &TensorNames::chat_glm(), weights)?;
-    weights.ignore("transformer.rotary_pos_emb."); // a buffer that the config determines
+    weights.ignore("transformer.rotary_pos_emb"); // a buffer that the config determines
     let vision = match &config.vision_config {
         Some(tower) => Some(load_vision(files, &config, tower, &weights.pp("transformer.vision"))?),
         None => None,

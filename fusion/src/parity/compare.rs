@@ -32,10 +32,19 @@ pub struct StageReport {
 }
 
 /// Floats within `bound · max(1, RMS of the reference)`.
-pub(super) fn floats(stage: &str, found: &Tensor, reference: &Tensor, bound: f64) -> Result<StageReport, FusionError> {
+pub(super) fn floats(
+    stage: &str,
+    found: &Tensor,
+    reference: &Tensor,
+    bound: f64,
+) -> Result<StageReport, FusionError> {
     let (found_values, values) = (flat(found)?, flat(reference)?);
     if found_values.len() != values.len() {
         return Ok(misshapen(stage, found, reference));
+    }
+    if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+        let reason = "the reference is empty, or has values that are not finite";
+        return Ok(failed(stage, reason.into()));
     }
     let bound = bound * rms(&values).max(1.0);
     Ok(measure(stage, &found_values, &values, bound))
@@ -43,33 +52,53 @@ pub(super) fn floats(stage: &str, found: &Tensor, reference: &Tensor, bound: f64
 
 /// Normalised pixels within `levels` grey levels of 8 bits, and nearly all equal. `step` is the
 /// size of one grey level of each channel after normalisation; `channel_of` finds a value's channel.
-pub(super) fn pixels(stage: &str, found: &Tensor, reference: &Tensor, levels: f64, steps: &[f64], channel_of: impl Fn(usize) -> usize) -> Result<StageReport, FusionError> {
+pub(super) fn pixels(
+    stage: &str,
+    found: &Tensor,
+    reference: &Tensor,
+    levels: f64,
+    steps: &[f64],
+    channel_of: impl Fn(usize) -> usize,
+) -> Result<StageReport, FusionError> {
     let (found_values, values) = (flat(found)?, flat(reference)?);
     if found_values.len() != values.len() {
         return Ok(misshapen(stage, found, reference));
     }
     let in_levels = |values: &[f64]| -> Vec<f64> {
-        let level = |(at, value): (usize, &f64)| value / steps.get(channel_of(at)).copied().unwrap_or(f64::NAN);
+        let level = |(at, value): (usize, &f64)| {
+            value / steps.get(channel_of(at)).copied().unwrap_or(f64::NAN)
+        };
         values.iter().enumerate().map(level).collect()
     };
     let (found_levels, levels_wanted) = (in_levels(&found_values), in_levels(&values));
     // Normalisation in f32 moves a value by far less than a hundredth of a level.
     let mut report = measure(stage, &found_levels, &levels_wanted, levels + 0.01);
-    let equal = found_levels.iter().zip(&levels_wanted).filter(|(a, b)| (*a - *b).abs() < 0.5).count();
+    let equal =
+        found_levels.iter().zip(&levels_wanted).filter(|(a, b)| (*a - *b).abs() < 0.5).count();
     if levels <= 1.0 && (equal as f64) < EQUAL_PIXELS * values.len() as f64 {
         report.passed = false;
-        report.first_difference = Some(format!("only {equal} of {} values are equal", values.len()));
+        report.first_difference =
+            Some(format!("only {equal} of {} values are equal", values.len()));
     }
     Ok(report)
 }
 
 /// Whole things that must be equal: ids, positions, grids.
-pub(super) fn equal<T: PartialEq + std::fmt::Debug>(stage: &str, found: &[T], reference: &[T]) -> StageReport {
-    let differ = found.iter().zip(reference).filter(|(a, b)| a != b).count() + found.len().abs_diff(reference.len());
+pub(super) fn equal<T: PartialEq + std::fmt::Debug>(
+    stage: &str,
+    found: &[T],
+    reference: &[T],
+) -> StageReport {
+    let differ = found.iter().zip(reference).filter(|(a, b)| a != b).count()
+        + found.len().abs_diff(reference.len());
     let first = found.iter().zip(reference).position(|(a, b)| a != b);
     let first_difference = match first {
-        Some(at) => Some(format!("at {at}: {:?}, the reference has {:?}", found.get(at), reference.get(at))),
-        None if differ > 0 => Some(format!("{} values, the reference has {}", found.len(), reference.len())),
+        Some(at) => {
+            Some(format!("at {at}: {:?}, the reference has {:?}", found.get(at), reference.get(at)))
+        }
+        None if differ > 0 => {
+            Some(format!("{} values, the reference has {}", found.len(), reference.len()))
+        }
         None => None,
     };
     StageReport {
@@ -99,7 +128,10 @@ pub(super) fn failed(stage: &str, reason: String) -> StageReport {
 fn measure(stage: &str, found: &[f64], reference: &[f64], bound: f64) -> StageReport {
     let errors: Vec<f64> = found.iter().zip(reference).map(|(a, b)| (a - b).abs()).collect();
     // `max` skips NaN, which must not pass.
-    let max_error = errors.iter().copied().fold(0.0, |most: f64, e| if e.is_nan() { f64::INFINITY } else { most.max(e) });
+    let max_error = errors
+        .iter()
+        .copied()
+        .fold(0.0, |most: f64, e| if e.is_nan() { f64::INFINITY } else { most.max(e) });
     let first = errors.iter().position(|error| error.is_nan() || *error > bound);
     StageReport {
         stage: stage.to_owned(),
@@ -108,7 +140,9 @@ fn measure(stage: &str, found: &[f64], reference: &[f64], bound: f64) -> StageRe
         max_relative_error: max_error / rms(reference).max(f64::MIN_POSITIVE),
         bound,
         passed: first.is_none(),
-        first_difference: first.and_then(|at| Some(format!("at {at}: {}, the reference has {}", found.get(at)?, reference.get(at)?))),
+        first_difference: first.and_then(|at| {
+            Some(format!("at {at}: {}, the reference has {}", found.get(at)?, reference.get(at)?))
+        }),
     }
 }
 

@@ -1,13 +1,18 @@
 //! Holds every stage against the outputs of a reference implementation.
 //!
 //! A directory of references is a checkpoint with, per case, `<case>.json` and
-//! `<case>.safetensors`; or a folder of tables of functions (`smart_resize.json`, …); or a folder
-//! of such directories. Bounds are for f32.
+//! `<case>.safetensors`; or a folder of tables of functions (`smart_resize.json`, …) or of rendered
+//! chat templates; or a folder of such directories. Bounds are for f32.
 
 mod case;
 mod compare;
+mod messages;
 mod model;
+mod stages;
 mod tables;
+mod templates;
+mod text;
+mod vision;
 
 pub use compare::StageReport;
 
@@ -31,23 +36,75 @@ impl CaseReport {
     }
 }
 
+/// What a directory holds.
+#[derive(Clone, Copy)]
+enum Kind {
+    Checkpoint,
+    Tables,
+    Templates,
+}
+
 /// Runs every stage of every case in `folder`, and calls `on_case` with each report as it comes.
 ///
 /// # Errors
-/// When the folder holds no references, or a file in it can't be read. A stage that differs is no
-/// error: it is in the report.
-pub fn run(folder: &Path, options: &LoadOptions, on_case: &mut dyn FnMut(CaseReport)) -> Result<(), FusionError> {
+/// When the folder holds no references, or the checkpoint in it can't be loaded. A stage that
+/// differs or fails is no error: it is in the report. So is a checkpoint that can't be loaded, in a
+/// folder of several directories.
+pub fn run(
+    folder: &Path,
+    options: &LoadOptions,
+    on_case: &mut dyn FnMut(CaseReport),
+) -> Result<(), FusionError> {
+    if let Some(kind) = kind(folder) {
+        return run_kind(kind, folder, options, on_case);
+    }
+    let mut found = false;
+    for folder in case::list(folder)?.iter().filter(|path| path.is_dir()) {
+        let Some(kind) = kind(folder) else { continue };
+        found = true;
+        if let Err(error) = run_kind(kind, folder, options, on_case) {
+            let stages = vec![compare::failed("load", error.to_string())];
+            on_case(CaseReport { case: folder_name(folder), stages });
+        }
+    }
+    if found {
+        return Ok(());
+    }
+    let reason = "no references here: expected a checkpoint with cases, or tables such as \
+                  smart_resize.json, or a folder of such folders";
+    Err(case::reference_error(folder, reason.into()))
+}
+
+fn kind(folder: &Path) -> Option<Kind> {
     if folder.join("config.json").is_file() {
-        return model::run(folder, options, on_case);
+        Some(Kind::Checkpoint)
+    } else if tables::is_folder_of_tables(folder) {
+        Some(Kind::Tables)
+    } else if templates::is_folder_of_templates(folder) {
+        Some(Kind::Templates)
+    } else {
+        None
     }
-    if tables::is_folder_of_tables(folder) {
-        return tables::run(folder, on_case);
+}
+
+fn run_kind(
+    kind: Kind,
+    folder: &Path,
+    options: &LoadOptions,
+    on_case: &mut dyn FnMut(CaseReport),
+) -> Result<(), FusionError> {
+    match kind {
+        Kind::Checkpoint => model::run(folder, options, on_case),
+        Kind::Tables => {
+            tables::run(folder, on_case);
+            Ok(())
+        }
+        Kind::Templates => templates::run(folder, on_case),
     }
-    let mut folders: Vec<_> = case::list(folder)?.into_iter().filter(|path| path.is_dir()).collect();
-    folders.retain(|path| path.join("config.json").is_file() || tables::is_folder_of_tables(path));
-    if folders.is_empty() {
-        let reason = "no references here: expected a checkpoint with cases, or tables such as smart_resize.json";
-        return Err(FusionError::Reference { file: folder.display().to_string(), reason: reason.into() });
-    }
-    folders.iter().try_for_each(|folder| run(folder, options, on_case))
+}
+
+/// The last part of a folder's path, also where it ends in `.`.
+fn folder_name(folder: &Path) -> String {
+    let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    full.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
 }

@@ -1,0 +1,154 @@
+//! Videos: which frames a model sees, and what their frame pairs become.
+
+use crate::splice::VideoIds;
+use crate::visual::{SmartResizeVision, VisionModel};
+use crate::{FusionError, Model, VisualTokens};
+use glm4v_vision::{
+    FrameSampler, Image, PreprocessorConfig, SmartResizePreprocessor, VideoMetadata,
+};
+use glm4v_weights::Files;
+use serde::Deserialize;
+
+/// What a model needs for videos besides its tower.
+#[derive(Debug)]
+pub(crate) struct VideoInput {
+    pub(crate) preprocessor: SmartResizePreprocessor,
+    pub(crate) ids: VideoIds,
+    sampler: FrameSampler,
+    frames_per_patch: usize,
+    times: TimeFormat,
+}
+
+/// How a frame pair's time is told to the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimeFormat {
+    /// `1`: `Glm4vProcessor`.
+    WholeSeconds,
+    /// `1.5 seconds`: `Glm46VProcessor`.
+    Decimal,
+}
+
+impl TimeFormat {
+    fn text(self, seconds: f64) -> String {
+        match self {
+            Self::WholeSeconds => format!("{}", seconds.trunc()),
+            Self::Decimal => format!("{seconds:.1} seconds"),
+        }
+    }
+}
+
+/// The fields of `video_preprocessor_config.json` that say which processor the model goes with.
+/// Defaults are those of transformers' `Glm4vVideoProcessor`.
+#[derive(Deserialize)]
+#[serde(default)]
+struct ProcessorConfig {
+    processor_class: String,
+    image_processor_type: String,
+    video_processor_type: String,
+    fps: f64,
+    max_duration: f64,
+}
+
+impl Default for ProcessorConfig {
+    fn default() -> Self {
+        Self {
+            processor_class: String::new(),
+            image_processor_type: String::new(),
+            video_processor_type: String::new(),
+            fps: 2.0,
+            max_duration: 300.0,
+        }
+    }
+}
+
+impl ProcessorConfig {
+    fn is_glm46v(&self) -> bool {
+        [&self.video_processor_type, &self.processor_class, &self.image_processor_type]
+            .iter()
+            .any(|name| name.starts_with("Glm46V"))
+    }
+}
+
+impl VideoInput {
+    /// Reads `video_preprocessor_config.json`, or, where there is none, `preprocessor_config.json`
+    /// in its place, as the reference does.
+    pub(crate) fn from_files(files: &Files, ids: VideoIds) -> Result<Self, FusionError> {
+        const VIDEO: &str = "video_preprocessor_config.json";
+        let name = if files.contains(VIDEO) { VIDEO } else { "preprocessor_config.json" };
+        let config: PreprocessorConfig = files.read_json(name)?.unwrap_or_default();
+        let processor: ProcessorConfig = files.read_json(name)?.unwrap_or_default();
+        let frames_per_patch = config.temporal_patch_size as usize;
+        let (sampler, times) = if processor.is_glm46v() {
+            let sampler = FrameSampler::Glm46v { temporal_patch_size: frames_per_patch };
+            (sampler, TimeFormat::Decimal)
+        } else {
+            let ProcessorConfig { fps, max_duration, .. } = processor;
+            (FrameSampler::Glm4v { fps, max_duration }, TimeFormat::WholeSeconds)
+        };
+        let preprocessor = SmartResizePreprocessor::for_videos(&config)?;
+        Ok(Self { preprocessor, ids, sampler, frames_per_patch, times })
+    }
+
+    /// The text that tells the time of each frame pair, from the time of each frame.
+    pub(crate) fn time_texts(&self, seconds: &[f64]) -> Vec<String> {
+        let firsts = seconds.iter().step_by(self.frames_per_patch.max(1));
+        firsts.map(|&seconds| self.times.text(seconds)).collect()
+    }
+}
+
+impl Model {
+    /// The indices of the frames that the model should see of a video, rising; for
+    /// [`Self::embed_video`].
+    ///
+    /// # Errors
+    /// [`FusionError::TextOnly`] and [`FusionError::NoVideo`] when the model takes no videos;
+    /// [`FusionError::Vision`] when a number of the metadata cannot be.
+    pub fn choose_frames(&self, video: &VideoMetadata) -> Result<Vec<usize>, FusionError> {
+        Ok(self.video_input()?.1.sampler.choose(video)?)
+    }
+
+    /// Makes the visual tokens of a video from its chosen frames, all of one size, and the time of
+    /// each in seconds. They can be used wherever those of images can.
+    ///
+    /// # Errors
+    /// As [`Self::choose_frames`]; [`FusionError::FrameTimes`] when the numbers of frames and times
+    /// differ; [`FusionError::Vision`] for too few frames, or of a shape that the model can't take.
+    pub fn embed_video(
+        &self,
+        frames: &[Image],
+        seconds: &[f64],
+    ) -> Result<VisualTokens, FusionError> {
+        let (vision, video) = self.video_input()?;
+        if frames.len() != seconds.len() {
+            return Err(FusionError::FrameTimes { frames: frames.len(), times: seconds.len() });
+        }
+        let patches = video.preprocessor.frames(frames)?;
+        let times = self.encode_times(video, seconds)?;
+        let (rows, grid) =
+            vision.run_tower(patches, self.decoder().dtype(), self.decoder().device())?;
+        Ok(VisualTokens::video(rows, grid, times))
+    }
+
+    /// The ids that tell the time of each frame pair.
+    pub(crate) fn encode_times(
+        &self,
+        video: &VideoInput,
+        seconds: &[f64],
+    ) -> Result<Vec<Vec<u32>>, FusionError> {
+        let texts = video.time_texts(seconds);
+        let ids = texts.iter().map(|text| self.inner().tokenizer.encode_ordinary(text));
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+
+    fn video_input(&self) -> Result<(&SmartResizeVision, &VideoInput), FusionError> {
+        let model = || self.info().name.clone();
+        match &self.inner().parts.vision {
+            Some(VisionModel::SmartResize(vision)) => match &vision.video {
+                Some(video) => Ok((vision, video)),
+                None => Err(FusionError::NoVideo { model: model() }),
+            },
+            Some(VisionModel::FixedSquare { .. }) => Err(FusionError::NoVideo { model: model() }),
+            None => Err(FusionError::TextOnly { model: model() }),
+        }
+    }
+}
