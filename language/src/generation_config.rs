@@ -5,72 +5,66 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{LanguageError, SamplingOptions};
 
-/// The fields of `generation_config.json` that bear on the choice of tokens. What the file leaves out has the value
-/// that transformers' `GenerationConfig` gives it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// The fields of `generation_config.json` that bear on the choice of tokens; `None` where the file
+/// says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct GenerationConfig {
     /// Tokens that end the answer. The file holds one id or a list.
     #[serde(deserialize_with = "one_or_many")]
     pub eos_token_id: Vec<u32>,
     /// Draw at random (true) or take the likeliest token (false).
-    pub do_sample: bool,
+    pub do_sample: Option<bool>,
     /// Divisor of the logits; below 1 sharpens.
-    pub temperature: f32,
-    /// Keep this many of the likeliest tokens; 0 keeps all. Transformers' default is 50.
-    pub top_k: usize,
+    pub temperature: Option<f32>,
+    /// Keep this many of the likeliest tokens; 0 keeps all.
+    pub top_k: Option<usize>,
     /// Keep the likeliest tokens whose probabilities reach this sum; 1 keeps all.
-    pub top_p: f32,
+    pub top_p: Option<f32>,
     /// Drop tokens less likely than this share of the likeliest one.
     pub min_p: Option<f32>,
     /// Divisor of the logits of tokens seen before; 1 does nothing.
-    pub repetition_penalty: f32,
+    pub repetition_penalty: Option<f32>,
     /// Longest prompt and answer together, in tokens.
     pub max_length: Option<usize>,
     /// Longest answer, in tokens.
     pub max_new_tokens: Option<usize>,
 }
 
-impl Default for GenerationConfig {
-    fn default() -> Self {
-        Self {
-            eos_token_id: Vec::new(),
-            do_sample: false,
-            temperature: 1.0,
-            top_k: 50,
-            top_p: 1.0,
-            min_p: None,
-            repetition_penalty: 1.0,
-            max_length: None,
-            max_new_tokens: None,
-        }
-    }
-}
+/// What transformers takes for `top_k` when the file leaves it out.
+const DEFAULT_TOP_K: usize = 50;
 
 impl GenerationConfig {
-    /// Reads `generation_config.json`; the defaults when there is none.
+    /// Reads `generation_config.json`; a file that is not there says nothing.
+    ///
+    /// # Errors
+    /// [`LanguageError::Weights`] when the file cannot be read or a field has the wrong type.
     pub fn from_files(files: &Files) -> Result<Self, LanguageError> {
         Ok(files.read_json("generation_config.json")?.unwrap_or_default())
     }
 
-    /// The file's way to choose tokens: greedy unless it says `do_sample`.
+    /// How the file wants tokens chosen, with transformers' defaults for what it leaves out.
+    /// Without `do_sample` that is greedy: temperature 0.
     pub fn sampling_options(&self, seed: u64) -> SamplingOptions {
-        let mut options = SamplingOptions {
-            repetition_penalty: self.repetition_penalty,
+        let plain = SamplingOptions::default();
+        let drawing = self.do_sample.unwrap_or(false);
+        SamplingOptions {
+            temperature: if drawing { self.temperature.unwrap_or(1.0) } else { 0.0 },
+            top_k: Some(self.top_k.unwrap_or(DEFAULT_TOP_K)).filter(|count| *count > 0),
+            top_p: self.top_p.unwrap_or(plain.top_p),
+            min_p: self.min_p.unwrap_or(plain.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(plain.repetition_penalty),
             seed,
-            ..SamplingOptions::default()
-        };
-        if self.do_sample {
-            options.temperature = self.temperature;
-            options.top_k = (self.top_k > 0).then_some(self.top_k);
-            options.top_p = self.top_p;
-            options.min_p = self.min_p.unwrap_or(0.0);
+            ..plain
         }
-        options
     }
 }
 
-/// Tokens that end an answer: all that `generation_config.json` and `config.json` (top level and `text_config`) name.
+/// Tokens that end an answer, sorted: all that `generation_config.json` and `config.json` (at top
+/// level and in `text_config`) name.
+///
+/// # Errors
+/// As [`GenerationConfig::from_files`].
 pub fn stop_ids(files: &Files) -> Result<Vec<u32>, LanguageError> {
     let mut ids = GenerationConfig::from_files(files)?.eos_token_id;
     if let Some(config) = files.read_json::<ModelEos>("config.json")? {
@@ -117,7 +111,7 @@ mod tests {
     fn reads_what_the_file_says_and_takes_the_defaults_for_the_rest() {
         const FILES: Files = Files::Embedded(&[(
             "generation_config.json",
-            br#"{"do_sample": true, "eos_token_id": 3, "temperature": 0.8, "top_p": 0.6, "transformers_version": "5"}"#,
+            br#"{"do_sample": true, "eos_token_id": 3, "temperature": 0.8, "top_p": 0.6, "max_length": null}"#,
         )]);
         let config = GenerationConfig::from_files(&FILES).unwrap();
         assert_eq!(config.eos_token_id, [3]);
@@ -130,8 +124,8 @@ mod tests {
         };
         assert_eq!(config.sampling_options(9), expected);
 
-        let greedy = GenerationConfig { do_sample: false, ..config };
-        assert_eq!(greedy.sampling_options(0), SamplingOptions::default());
+        let greedy = GenerationConfig { do_sample: None, ..config };
+        assert_eq!(greedy.sampling_options(9), SamplingOptions { temperature: 0.0, ..expected });
         let none = GenerationConfig::from_files(&Files::Embedded(&[])).unwrap();
         assert_eq!(none, GenerationConfig::default());
     }

@@ -126,6 +126,7 @@ impl ChatTemplate {
         let messages: Vec<_> =
             messages.iter().map(|message| message.to_json(self.observation)).collect();
         let mut context = self.special_tokens.clone();
+        context.extend(options.extra.clone());
         context.insert("messages".into(), messages.into());
         context.insert("tools".into(), options.tools.clone().into());
         context.insert("documents".into(), serde_json::Value::Null);
@@ -133,7 +134,6 @@ impl ChatTemplate {
         if let Some(thinking) = options.thinking {
             context.insert("enable_thinking".into(), thinking.into());
         }
-        context.extend(options.extra.clone());
 
         let failed = |error| template_error(&self.file, error);
         let tool_use = options.tools.as_ref().and_then(|_| {

@@ -20,12 +20,13 @@ use crate::LanguageError;
 /// A byte-level BPE tokenizer with its added tokens. Cloning is cheap: clones share the vocabulary.
 #[derive(Clone)]
 pub struct Tokenizer {
-    vocabulary: Arc<Vocabulary>,
+    vocabulary: Vocabulary,
 }
 
+#[derive(Clone)]
 enum Vocabulary {
-    Json(Box<JsonVocabulary>),
-    Ranks(RankVocabulary),
+    Json(Arc<JsonVocabulary>),
+    Ranks(Arc<RankVocabulary>),
 }
 
 impl Tokenizer {
@@ -38,20 +39,20 @@ impl Tokenizer {
     pub fn from_files(files: &Files) -> Result<Self, LanguageError> {
         let vocabulary = if let Some(bytes) = files.read("tokenizer.json")? {
             let file = files.describe("tokenizer.json");
-            Vocabulary::Json(Box::new(JsonVocabulary::new(&file, &bytes)?))
+            Vocabulary::Json(Arc::new(JsonVocabulary::new(&file, &bytes)?))
         } else if let Some(bytes) = files.read("tokenizer.model")? {
             let config = files.read_json("tokenizer_config.json")?.unwrap_or_default();
-            Vocabulary::Ranks(RankVocabulary::new(
+            Vocabulary::Ranks(Arc::new(RankVocabulary::new(
                 &files.describe("tokenizer.model"),
                 &bytes,
                 &files.describe("tokenizer_config.json"),
                 config,
-            )?)
+            )?))
         } else {
             let expected = files.describe("tokenizer.json");
             return Err(LanguageError::NoTokenizer { expected });
         };
-        Ok(Self { vocabulary: Arc::new(vocabulary) })
+        Ok(Self { vocabulary })
     }
 
     /// Token ids of `text`. Spellings of added tokens, such as `<|user|>`, become those tokens.
@@ -59,7 +60,7 @@ impl Tokenizer {
     /// # Errors
     /// [`LanguageError::Encode`] when the rules of `tokenizer.json` fail on the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.encode(text),
             Vocabulary::Ranks(ranks) => Ok(ranks.encode(text)),
         }
@@ -71,7 +72,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_ordinary(&self, text: &str) -> Result<Vec<u32>, LanguageError> {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.encode_ordinary(text),
             Vocabulary::Ranks(ranks) => Ok(ranks.encode_ordinary(text)),
         }
@@ -91,7 +92,7 @@ impl Tokenizer {
 
     /// The id of the token, added or ordinary, that stands for exactly `text`.
     pub fn token_id(&self, text: &str) -> Option<u32> {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.token_id(text),
             Vocabulary::Ranks(ranks) => ranks.token_id(text),
         }
@@ -112,7 +113,7 @@ impl Tokenizer {
 
     /// The bytes that token `id` stands for.
     pub fn token_bytes(&self, id: u32) -> Option<Vec<u8>> {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.token_bytes(id),
             Vocabulary::Ranks(ranks) => ranks.token_bytes(id).map(<[u8]>::to_vec),
         }
@@ -120,7 +121,7 @@ impl Tokenizer {
 
     /// Whether `id` is a special token, one that [`Tokenizer::decode`] can leave out.
     pub fn is_special(&self, id: u32) -> bool {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.is_special(id),
             Vocabulary::Ranks(ranks) => ranks.is_special(id),
         }
@@ -128,7 +129,7 @@ impl Tokenizer {
 
     /// One more than the largest token id.
     pub fn vocab_size(&self) -> usize {
-        match &*self.vocabulary {
+        match &self.vocabulary {
             Vocabulary::Json(json) => json.size(),
             Vocabulary::Ranks(ranks) => ranks.size(),
         }

@@ -1,5 +1,7 @@
 //! Streaming detokenisation, held to decoding all at once.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{both_forms, cases, golden, ids};

@@ -1,5 +1,7 @@
 //! Prompts, held to texts and ids that the reference implementations gave.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{cases, golden, ids, json, messages};
@@ -131,6 +133,22 @@ fn glm45v_built_in_template_gives_the_reference_texts() {
     let messages = [Message::new(Role::User, vec![Part::Image, question])];
     let found = format.render(&messages, &options).unwrap();
     assert_eq!(found, case["prompt"].as_str().unwrap());
+}
+
+/// The limit that stops hostile templates is far from what long conversations need.
+#[test]
+fn renders_long_conversations() {
+    let turn = "word ".repeat(400);
+    let mut conversation = vec![Message::text(Role::User, "页".repeat(1_000_000))];
+    for _ in 0..1000 {
+        conversation.push(Message::text(Role::Assistant, format!("<think>{turn}</think>{turn}")));
+        conversation.push(Message::text(Role::User, turn.clone()));
+    }
+    for model in ["glm4v", "glm46v"] {
+        let format = PromptFormat::from_files(&golden(model), model).unwrap();
+        let prompt = format.render(&conversation, &PromptOptions::default()).unwrap();
+        assert!(prompt.len() > 6_000_000, "{model}: {}", prompt.len());
+    }
 }
 
 fn options(case: &Value) -> PromptOptions {

@@ -110,18 +110,16 @@ impl Formatter for PythonFormatter<'_> {
         writer.write_all(self.after_key.as_bytes())
     }
 
-    /// Python writes the exponent with a sign and two digits at least: `1e-05`.
+    /// The shortest digits that give the number back, as `float.__repr__` places them.
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
-        let shortest = serde_json::to_string(&value)?;
-        let Some((digits, exponent)) = shortest.split_once('e') else {
-            return writer.write_all(shortest.as_bytes());
-        };
-        let (sign, exponent) = match exponent.strip_prefix('-') {
-            Some(exponent) => ('-', exponent),
-            None => ('+', exponent.trim_start_matches('+')),
-        };
-        let digits = digits.strip_suffix(".0").unwrap_or(digits);
-        write!(writer, "{digits}e{sign}{exponent:0>2}")
+        let scientific = format!("{value:e}");
+        let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        match exponent.parse::<i32>() {
+            Ok(exponent) if !(-4..16).contains(&exponent) => {
+                write!(writer, "{digits}e{exponent:+03}")
+            }
+            _ => write!(writer, "{value:?}"),
+        }
     }
 
     fn write_string_fragment<W: ?Sized + Write>(

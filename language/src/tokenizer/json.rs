@@ -2,17 +2,29 @@
 
 use std::collections::HashSet;
 
+use tokenizers::models::bpe::BPE;
 use tokenizers::tokenizer::pre_tokenizer::PreTokenizedString;
 use tokenizers::{
-    DecoderWrapper, Model as _, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
-    PreTokenizer as _,
+    DecoderWrapper, Model as _, NormalizedString, Normalizer as _, NormalizerWrapper,
+    OffsetReferential, OffsetType, PostProcessorWrapper, PreTokenizer as _, PreTokenizerWrapper,
+    TokenizerImpl,
 };
 
 use super::byte_level::ByteLevel;
 use crate::LanguageError;
 
+/// Naming the model's kind lets it be read as it is parsed. `tokenizers::Tokenizer`, which allows
+/// any kind, copies the vocabulary twice while it finds out: 0.8 s in place of 0.4 for GLM-4's.
+type BpeTokenizer = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
+
 pub(super) struct JsonVocabulary {
-    tokenizer: tokenizers::Tokenizer,
+    tokenizer: BpeTokenizer,
     byte_level: ByteLevel,
     special: HashSet<u32>,
     size: usize,
@@ -22,8 +34,8 @@ impl JsonVocabulary {
     pub(super) fn new(file: &str, bytes: &[u8]) -> Result<Self, LanguageError> {
         let invalid =
             |reason: String| LanguageError::InvalidTokenizer { file: file.to_owned(), reason };
-        let mut tokenizer =
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+        let mut tokenizer: BpeTokenizer =
+            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         if !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
             return Err(invalid("its decoder is not ByteLevel".to_owned()));
         }

@@ -8,22 +8,22 @@ use glm4v_language::{Message, Part, Role, Tokenizer};
 use glm4v_weights::Files;
 use serde_json::Value;
 
-pub fn fixture(path: &str) -> PathBuf {
+pub(crate) fn fixture(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures")).join(path)
 }
 
-pub fn golden(model: &str) -> Files {
+pub(crate) fn golden(model: &str) -> Files {
     Files::Folder(fixture("goldens").join(model))
 }
 
-pub fn json(path: &str) -> Value {
+pub(crate) fn json(path: &str) -> Value {
     let path = fixture(path);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
 
 /// The cases of a golden folder: the JSON files that hold the tokens of a prompt.
-pub fn cases(model: &str) -> Vec<(String, Value)> {
+pub(crate) fn cases(model: &str) -> Vec<(String, Value)> {
     let folder = fixture("goldens").join(model);
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -39,12 +39,12 @@ pub fn cases(model: &str) -> Vec<(String, Value)> {
     cases
 }
 
-pub fn ids(value: &Value) -> Vec<u32> {
+pub(crate) fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
 }
 
 /// The golden tokenizer of GLM-4V-9B as `tokenizer.json` and as `tokenizer.model`.
-pub fn both_forms() -> [Tokenizer; 2] {
+pub(crate) fn both_forms() -> [Tokenizer; 2] {
     let folder = tempfile::tempdir().unwrap();
     for name in ["tokenizer.model", "tokenizer_config.json"] {
         std::fs::copy(fixture("goldens/glm4v_9b").join(name), folder.path().join(name)).unwrap();
@@ -54,7 +54,7 @@ pub fn both_forms() -> [Tokenizer; 2] {
 }
 
 /// Messages in the shape that Hugging Face's templates take.
-pub fn messages(value: &Value) -> Vec<Message> {
+pub(crate) fn messages(value: &Value) -> Vec<Message> {
     value.as_array().unwrap().iter().map(message).collect()
 }
 
