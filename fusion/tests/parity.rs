@@ -54,9 +54,14 @@ fn text_models_pass() {
 
 #[test]
 fn vision_models_pass() {
-    for name in ["glm4v", "glm46v"] {
+    for name in ["glm4v", "glm46v", "glm4v_moe"] {
         passes(name, &["one_image", "text", "two_images", "video"]);
     }
+}
+
+#[test]
+fn glm_ocr_passes() {
+    passes("glm_ocr", &["table_recognition", "text", "text_recognition", "two_images"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod template;
 mod tokenizer;
 
 pub use decoder::{
-    ChatGlmConfig, Decoder, DecoderConfig, KvCache, Position, Positions, RopeParameters,
+    ChatGlmConfig, Decoder, DecoderConfig, KvCache, MoeConfig, Position, Positions, RopeParameters,
     RotaryConfig, TensorNames, TextConfig, TextFamily,
 };
 pub use detokenizer::Detokenizer;

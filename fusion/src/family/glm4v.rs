@@ -26,34 +26,56 @@ pub(super) struct Config {
     vision_config: Glm4vVisionConfig,
 }
 
-fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, FusionError> {
-    load_parts(files, weights, &config(files)?, TextFamily::Glm4v, TowerFlavour::Glm4v)
+/// What the relatives of `glm4v` differ in.
+pub(super) struct Graphs {
+    /// Names of the decoder's tensors, below a prefix.
+    pub(super) names: fn(&str) -> TensorNames,
+    pub(super) text: TextFamily,
+    pub(super) tower: TowerFlavour,
 }
 
-/// Puts together `glm4v` or one of its relatives, which differ in the two graphs.
+fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, FusionError> {
+    let graphs = Graphs {
+        names: TensorNames::hugging_face,
+        text: TextFamily::Glm4v,
+        tower: TowerFlavour::Glm4v,
+    };
+    load_parts(files, weights, &config(files)?, &graphs)
+}
+
+/// Puts together `glm4v` or one of its relatives.
 pub(super) fn load_parts(
     files: &Files,
     weights: &Weights,
     config: &Config,
-    family: TextFamily,
-    flavour: TowerFlavour,
+    graphs: &Graphs,
 ) -> Result<Parts, FusionError> {
     // Files of the first days of the release have no common `model.` above the two halves.
     let early = weights.contains("visual.patch_embed.proj.weight");
     let (body, visual) =
         if early { ("model", "visual") } else { ("model.language_model", "model.visual") };
-    let decoder_config = config.text_config.decoder(family, config.tie_word_embeddings)?;
-    let decoder = Decoder::load(&decoder_config, &TensorNames::hugging_face(body), weights)?;
+    let decoder_config = config.text_config.decoder(graphs.text, config.tie_word_embeddings)?;
+    let decoder = Decoder::load(&decoder_config, &(graphs.names)(body), weights)?;
+    ignore_prediction_layers(&weights.pp(body).pp("layers"), decoder_config.layers);
     let preprocessor: PreprocessorConfig =
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
     let vision = SmartResizeVision {
         preprocessor: SmartResizePreprocessor::for_images(&preprocessor)?,
-        tower: Glm4vTower::load(&config.vision_config, flavour, &weights.pp(visual))?,
+        tower: Glm4vTower::load(&config.vision_config, graphs.tower, &weights.pp(visual))?,
         image_id: config.image_token_id,
         video: video_ids(config).map(|ids| VideoInput::from_files(files, ids)).transpose()?,
     };
     let vision = Some(VisionModel::SmartResize(vision));
     Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
+}
+
+/// Layers after the last one predict further tokens at once, for speculative decoding. They are
+/// known by a projection that ordinary layers don't have.
+fn ignore_prediction_layers(layers: &Weights, mut next: usize) {
+    while layers.contains(&format!("{next}.eh_proj.weight")) {
+        layers.ignore(&next.to_string());
+        next += 1;
+    }
 }
 
 fn video_ids(config: &Config) -> Option<VideoIds> {

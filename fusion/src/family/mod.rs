@@ -5,6 +5,8 @@
 mod chatglm;
 mod glm;
 mod glm4v;
+mod glm4v_moe;
+mod glm_ocr;
 
 use crate::FusionError;
 use crate::visual::VisionModel;
@@ -22,7 +24,8 @@ pub(crate) struct Family {
 }
 
 /// Every family, in the order of the table in the README.
-const FAMILIES: &[Family] = &[chatglm::FAMILY, glm4v::FAMILY, glm::FAMILY];
+const FAMILIES: &[Family] =
+    &[chatglm::FAMILY, glm4v::FAMILY, glm4v_moe::FAMILY, glm_ocr::FAMILY, glm::FAMILY];
 
 /// What a family puts together.
 #[derive(Debug)]

@@ -33,6 +33,80 @@ pub struct DecoderConfig {
     pub tied_embeddings: bool,
     /// Rotary positions.
     pub rotary: RotaryConfig,
+    /// Experts in the MLP's place, in models that have them.
+    pub moe: Option<MoeConfig>,
+}
+
+/// A mixture of experts, under the names of `config.json`. Defaults are those of transformers'
+/// `Glm4vMoeTextConfig`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct MoeConfig {
+    /// Layers at the bottom that have an ordinary MLP.
+    pub first_k_dense_replace: usize,
+    /// Inner width of an expert.
+    pub moe_intermediate_size: usize,
+    /// Experts that a router chooses among.
+    pub n_routed_experts: usize,
+    /// Experts that every row goes through, kept as one that is as wide as all of them.
+    pub n_shared_experts: usize,
+    /// Experts chosen for a row.
+    pub num_experts_per_tok: usize,
+    /// Groups that the experts are in, equally many in each.
+    pub n_group: usize,
+    /// Groups whose experts are open to the choice.
+    pub topk_group: usize,
+    /// Whether the weights of the chosen experts are made to sum to 1.
+    pub norm_topk_prob: bool,
+    /// What the weights are multiplied by after that.
+    pub routed_scaling_factor: f32,
+}
+
+impl Default for MoeConfig {
+    fn default() -> Self {
+        Self {
+            first_k_dense_replace: 1,
+            moe_intermediate_size: 1408,
+            n_routed_experts: 128,
+            n_shared_experts: 1,
+            num_experts_per_tok: 8,
+            n_group: 1,
+            topk_group: 1,
+            norm_topk_prob: true,
+            routed_scaling_factor: 1.0,
+        }
+    }
+}
+
+impl MoeConfig {
+    fn validate(&self) -> Result<(), LanguageError> {
+        let wrong = |field: &str, reason: String| Err(LanguageError::config(field, reason));
+        for (field, value) in [
+            ("moe_intermediate_size", self.moe_intermediate_size),
+            ("n_routed_experts", self.n_routed_experts),
+            ("n_shared_experts", self.n_shared_experts),
+            ("num_experts_per_tok", self.num_experts_per_tok),
+            ("n_group", self.n_group),
+            ("topk_group", self.topk_group),
+        ] {
+            if value == 0 || value > LARGEST_MOE_SIZE {
+                return wrong(field, format!("{value} is outside 1 to {LARGEST_MOE_SIZE}"));
+            }
+        }
+        if !self.n_routed_experts.is_multiple_of(self.n_group) {
+            let experts = self.n_routed_experts;
+            return wrong("n_group", format!("{} does not divide {experts} experts", self.n_group));
+        }
+        let open = self.topk_group * (self.n_routed_experts / self.n_group);
+        if self.topk_group > self.n_group || self.num_experts_per_tok > open {
+            let reason = format!(
+                "{} experts cannot be chosen from {} of {} groups, which hold {open}",
+                self.num_experts_per_tok, self.topk_group, self.n_group
+            );
+            return wrong("num_experts_per_tok", reason);
+        }
+        Ok(())
+    }
 }
 
 /// How positions turn the channels of a head.
@@ -60,6 +134,8 @@ impl RotaryConfig {
 
 /// Sizes above this are taken for a damaged file, before anything is computed with them.
 const LARGEST_SIZE: usize = 1 << 28;
+/// The same for sizes of experts, whose products are taken.
+const LARGEST_MOE_SIZE: usize = 1 << 20;
 
 impl DecoderConfig {
     /// Checks that the numbers fit one another.
@@ -81,14 +157,14 @@ impl DecoderConfig {
                 return wrong(field, format!("{value} is outside 1 to {LARGEST_SIZE}"));
             }
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             return wrong(
                 "num_key_value_heads",
                 format!("{} does not divide {} heads", self.kv_heads, self.heads),
             );
         }
         let rotated = self.rotary.rotated;
-        if rotated == 0 || rotated % 2 != 0 || rotated > self.head_dim {
+        if rotated == 0 || !rotated.is_multiple_of(2) || rotated > self.head_dim {
             return wrong(
                 "partial_rotary_factor",
                 format!("{rotated} of {} channels cannot turn in pairs", self.head_dim),
@@ -103,7 +179,7 @@ impl DecoderConfig {
                 );
             }
         }
-        Ok(())
+        self.moe.as_ref().map_or(Ok(()), MoeConfig::validate)
     }
 }
 
@@ -170,6 +246,7 @@ impl From<&ChatGlmConfig> for DecoderConfig {
                 layout: RotaryLayout::Interleaved,
                 sections: None,
             },
+            moe: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Text configs in the Hugging Face form, in the key styles of transformers 4 and 5.
 
-use super::{DecoderConfig, RotaryConfig};
+use super::{DecoderConfig, MoeConfig, RotaryConfig};
 use crate::LanguageError;
 use glm4v_kernels::RotaryLayout;
 use serde::Deserialize;
@@ -39,6 +39,9 @@ pub struct TextConfig {
     pub rope_scaling: Option<RopeParameters>,
     /// Everything about rotary positions, in the newer style.
     pub rope_parameters: Option<RopeParameters>,
+    /// The experts, of a family that has them.
+    #[serde(flatten)]
+    pub moe: MoeConfig,
 }
 
 /// `rope_parameters`, or `rope_scaling` of the older style.
@@ -64,6 +67,8 @@ pub enum TextFamily {
     Glm4,
     /// The decoder of GLM-4.1V and GLM-4.6V-Flash.
     Glm4v,
+    /// The decoder of GLM-4.5V and GLM-4.6V, with experts.
+    Glm4vMoe,
     /// The decoder of GLM-OCR.
     GlmOcr,
 }
@@ -72,23 +77,35 @@ impl TextFamily {
     fn default_eps(self) -> f64 {
         match self {
             Self::Glm | Self::Glm4 => 1.5625e-7,
-            Self::Glm4v | Self::GlmOcr => 1e-5,
+            Self::Glm4v | Self::Glm4vMoe | Self::GlmOcr => 1e-5,
         }
     }
 
     fn default_partial_rotary_factor(self) -> f64 {
         match self {
-            Self::Glm | Self::Glm4 => 0.5,
+            Self::Glm | Self::Glm4 | Self::Glm4vMoe => 0.5,
             Self::Glm4v | Self::GlmOcr => 1.0,
         }
     }
 
-    /// The vision models' classes fix this; the text models' configs say it.
+    /// Some vision models' classes fix this; the other models' configs say it.
     fn qkv_bias(self, attention_bias: Option<bool>) -> bool {
         match self {
-            Self::Glm | Self::Glm4 => attention_bias.unwrap_or(true),
+            Self::Glm | Self::Glm4 | Self::Glm4vMoe => attention_bias.unwrap_or(true),
             Self::Glm4v => true,
             Self::GlmOcr => false,
+        }
+    }
+
+    /// Whether attention and MLP have a norm after them.
+    fn output_norms(self) -> bool {
+        !matches!(self, Self::Glm | Self::Glm4vMoe)
+    }
+
+    fn rotary_layout(self) -> RotaryLayout {
+        match self {
+            Self::Glm4vMoe => RotaryLayout::HalfSplit,
+            _ => RotaryLayout::Interleaved,
         }
     }
 }
@@ -119,9 +136,10 @@ impl TextConfig {
             context_length: self.max_position_embeddings,
             norm_eps: self.rms_norm_eps.unwrap_or(family.default_eps()),
             qkv_bias: family.qkv_bias(self.attention_bias),
-            output_norms: family != TextFamily::Glm,
+            output_norms: family.output_norms(),
             tied_embeddings: tied.or(self.tie_word_embeddings).unwrap_or(false),
             rotary: self.rotary(family, head_dim)?,
+            moe: (family == TextFamily::Glm4vMoe).then(|| self.moe.clone()),
         };
         config.validate()?;
         Ok(config)
@@ -142,7 +160,7 @@ impl TextConfig {
         Ok(RotaryConfig {
             base: newer.rope_theta.or(self.rope_theta).unwrap_or(10000.0),
             rotated: (head_dim as f64 * share) as usize,
-            layout: RotaryLayout::Interleaved,
+            layout: family.rotary_layout(),
             sections: newer.mrope_section.or(older.mrope_section),
         })
     }

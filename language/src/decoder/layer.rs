@@ -3,6 +3,7 @@
 use super::attention::Attention;
 use super::cache::LayerCache;
 use super::mlp::Mlp;
+use super::moe::Moe;
 use super::{DecoderConfig, TensorNames, rms_norm};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
@@ -19,24 +20,41 @@ pub(super) struct Layer {
     attention: Attention,
     attention_output_norm: Option<RmsNorm>,
     mlp_input_norm: RmsNorm,
-    mlp: Mlp,
+    mlp: FeedForward,
     mlp_output_norm: Option<RmsNorm>,
 }
 
+/// What stands in the MLP's place.
+#[derive(Debug)]
+enum FeedForward {
+    Dense(Mlp),
+    Experts(Moe),
+}
+
 impl Layer {
+    /// Reads layer `index`, whose tensors are right below `weights`.
     pub(super) fn load(
         config: &DecoderConfig,
         names: &TensorNames,
+        index: usize,
         weights: &Weights,
     ) -> std::result::Result<Self, LanguageError> {
         let norm = |name: &str| rms_norm(config, &weights.pp(name));
         let output_norm = |name: &str| config.output_norms.then(|| norm(name)).transpose();
+        let experts = config.moe.as_ref().filter(|moe| index >= moe.first_k_dense_replace);
+        let mlp = match experts {
+            Some(moe) => FeedForward::Experts(Moe::load(config, moe, &weights.pp("mlp"))?),
+            None => {
+                let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+                FeedForward::Dense(Mlp::load(hidden, inner, names.mlp, weights)?)
+            }
+        };
         Ok(Self {
             input_norm: norm("input_layernorm")?,
             attention: Attention::load(config, names, weights)?,
             attention_output_norm: output_norm("post_self_attn_layernorm")?,
             mlp_input_norm: norm("post_attention_layernorm")?,
-            mlp: Mlp::load(config, names, weights)?,
+            mlp,
             mlp_output_norm: output_norm("post_mlp_layernorm")?,
         })
     }
@@ -53,7 +71,11 @@ impl Layer {
         let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, cache)?;
         trace.record(format_args!("layer_{index}_attention"), &attended);
         let x = (x + normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
-        let y = self.mlp.forward(&self.mlp_input_norm.forward(&x)?)?;
+        let normed_x = self.mlp_input_norm.forward(&x)?;
+        let y = match &self.mlp {
+            FeedForward::Dense(mlp) => mlp.forward(&normed_x)?,
+            FeedForward::Experts(moe) => moe.forward(&normed_x)?,
+        };
         x + normed(&self.mlp_output_norm, y)?
     }
 }

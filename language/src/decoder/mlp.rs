@@ -1,11 +1,12 @@
 //! The decoder's gated MLP.
 
-use super::{DecoderConfig, TensorNames};
+use super::names::{GateUpNames, MlpNames};
+use crate::LanguageError;
 use candle_core::{Result, Tensor};
 use glm4v_kernels::Linear;
-use glm4v_weights::{Weights, WeightsError};
+use glm4v_weights::Weights;
 
-/// `down(SiLU(gate) · up)`, where `gate` is the first half of one fused projection.
+/// `down(SiLU(gate) · up)`. Gate and up are kept as one projection, gate first.
 #[derive(Debug)]
 pub(super) struct Mlp {
     gate_up: Linear,
@@ -13,15 +14,25 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
+    /// Reads an MLP from rows of width `hidden` over `inner` and back.
     pub(super) fn load(
-        config: &DecoderConfig,
-        names: &TensorNames,
+        hidden: usize,
+        inner: usize,
+        names: MlpNames,
         weights: &Weights,
-    ) -> std::result::Result<Self, WeightsError> {
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let gate_up = weights.pp(names.gate_up).tensor("weight", (2 * inner, hidden))?;
-        let down = weights.pp(names.down).tensor("weight", (hidden, inner))?;
-        Ok(Self { gate_up: Linear::new(gate_up, None), down: Linear::new(down, None) })
+    ) -> std::result::Result<Self, LanguageError> {
+        let projection = |name: &str, out: usize, width: usize| {
+            let weight = weights.pp(name).tensor("weight", (out, width))?;
+            Ok::<_, LanguageError>(Linear::new(weight, None))
+        };
+        let gate_up = match names.gate_up {
+            GateUpNames::Fused(name) => projection(name, 2 * inner, hidden)?,
+            GateUpNames::Split([gate, up]) => {
+                let both = [projection(gate, inner, hidden)?, projection(up, inner, hidden)?];
+                Linear::stacked(&both)?
+            }
+        };
+        Ok(Self { gate_up, down: projection(names.down, hidden, inner)? })
     }
 
     /// `x` `(length, hidden)` to the same shape.

@@ -8,11 +8,12 @@ mod config;
 mod hugging_face;
 mod layer;
 mod mlp;
+mod moe;
 mod names;
 mod positions;
 
 pub use cache::KvCache;
-pub use config::{ChatGlmConfig, DecoderConfig, RotaryConfig};
+pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig, RotaryConfig};
 pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
 pub use names::TensorNames;
 pub use positions::{Position, Positions};
@@ -51,7 +52,7 @@ impl Decoder {
             false => weights.pp(&names.head).tensor("weight", table)?,
         };
         let layers = (0..config.layers)
-            .map(|i| Layer::load(config, names, &weights.pp(&names.layers).pp(i)))
+            .map(|i| Layer::load(config, names, i, &weights.pp(&names.layers).pp(i)))
             .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             config: config.clone(),

@@ -10,8 +10,28 @@ pub struct TensorNames {
     /// Within a layer: queries, keys and values, in one matrix or in three.
     pub(super) qkv: QkvNames,
     pub(super) attention_output: &'static str,
-    pub(super) gate_up: &'static str,
+    /// Within a layer.
+    pub(super) mlp: MlpNames,
+}
+
+/// Names of an MLP's projections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MlpNames {
+    pub(super) gate_up: GateUpNames,
     pub(super) down: &'static str,
+}
+
+/// Whether gate and up are stored together.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum GateUpNames {
+    Fused(&'static str),
+    Split([&'static str; 2]),
+}
+
+impl MlpNames {
+    /// Those of an expert, below its own prefix.
+    pub(super) const EXPERT: Self =
+        Self { gate_up: GateUpNames::Split(["gate_proj", "up_proj"]), down: "down_proj" };
 }
 
 /// Whether queries, keys and values are stored together.
@@ -32,9 +52,17 @@ impl TensorNames {
             head: "lm_head".into(),
             qkv: QkvNames::Split(["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
             attention_output: "self_attn.o_proj",
-            gate_up: "mlp.gate_up_proj",
-            down: "mlp.down_proj",
+            mlp: MlpNames {
+                gate_up: GateUpNames::Fused("mlp.gate_up_proj"),
+                down: "mlp.down_proj",
+            },
         }
+    }
+
+    /// As [`Self::hugging_face`], where gate and up are stored apart: the models with experts.
+    pub fn hugging_face_experts(body: &str) -> Self {
+        let gate_up = GateUpNames::Split(["mlp.gate_proj", "mlp.up_proj"]);
+        Self { mlp: MlpNames { gate_up, down: "mlp.down_proj" }, ..Self::hugging_face(body) }
     }
 
     /// The names of the original ChatGLM checkpoints: GLM-4-9B and GLM-4V-9B as first published.
@@ -46,8 +74,10 @@ impl TensorNames {
             head: "transformer.output_layer".into(),
             qkv: QkvNames::Fused("self_attention.query_key_value"),
             attention_output: "self_attention.dense",
-            gate_up: "mlp.dense_h_to_4h",
-            down: "mlp.dense_4h_to_h",
+            mlp: MlpNames {
+                gate_up: GateUpNames::Fused("mlp.dense_h_to_4h"),
+                down: "mlp.dense_4h_to_h",
+            },
         }
     }
 }
