@@ -1,1 +1,16 @@
-//! Metrics that equal the reference scorers, tasks, runs and reports.
+//! Metrics that equal the reference scorers, and the scoring of predictions that anything made.
+//!
+//! A metric is a plain function of a prediction and its references. Where the reference scorers
+//! differ from one another, each is a variant with a name, such as `anls:lmms_eval`.
+
+mod bootstrap;
+mod error;
+pub mod metrics;
+mod python;
+mod score;
+
+pub use error::EvalError;
+pub use score::{
+    GoldenMismatch, GoldenReport, ItemScore, MetricInfo, ScoreReport, metrics as list_metrics,
+    score_goldens, score_predictions,
+};
