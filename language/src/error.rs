@@ -1,7 +1,7 @@
 //! What can go wrong between text and tokens.
 
-/// Everything this crate can fail with. Each message names the file or value at fault and, where there is one, the
-/// remedy.
+/// Everything this crate can fail with. Each message names the file or value at fault and, where
+/// there is one, the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum LanguageError {
     /// A tensor operation failed.
@@ -31,7 +31,7 @@ pub enum LanguageError {
     },
 
     /// The tokenizer could not split or encode a text.
-    #[error("cannot encode the text: {0}")]
+    #[error("the text cannot be turned into tokens")]
     Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
 
     /// The prompt format needs a token that the vocabulary lacks.
@@ -61,9 +61,8 @@ pub enum LanguageError {
         line: usize,
         /// The engine's or the template's own message.
         reason: String,
-        /// The engine's error.
-        #[source]
-        source: Box<minijinja::Error>,
+        /// The engine's error. Its message repeats the reason, so it is not this error's source.
+        engine: Box<minijinja::Error>,
     },
 
     /// `chat_template` of a JSON file is of the wrong type.
@@ -93,7 +92,7 @@ pub enum LanguageError {
 
     /// The model gave a logit that is no number, so no token can be chosen.
     #[error(
-        "the logit of token {token} is {value}: the model's weights or the chosen dtype overflow; try --dtype f32"
+        "the logit of token {token} is {value}: the numbers overflow; load the model in f32, or fetch it again"
     )]
     InvalidLogit {
         /// The first token with such a logit.

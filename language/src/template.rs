@@ -11,7 +11,7 @@ use std::sync::Arc;
 use glm4v_weights::Files;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use regex::Regex;
 use serde::Deserialize;
 use serde_json::Map;
@@ -190,12 +190,13 @@ fn special_tokens(config: &Map<String, serde_json::Value>) -> Map<String, serde_
 }
 
 fn template_error(file: &str, error: minijinja::Error) -> LanguageError {
-    LanguageError::Template {
-        file: file.to_owned(),
-        line: error.line().unwrap_or(0),
-        reason: error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
-        source: Box::new(error),
-    }
+    let reason = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => "it does more work than any prompt needs".to_owned(),
+        (_, Some(detail)) => detail.to_owned(),
+        (kind, None) => kind.to_string(),
+    };
+    let line = error.line().unwrap_or(0);
+    LanguageError::Template { file: file.to_owned(), line, reason, engine: Box::new(error) }
 }
 
 #[cfg(test)]
