@@ -40,19 +40,30 @@ impl ChartQa {
     pub fn open(folder: impl AsRef<Path>, split: ChartQaSplit) -> Result<Self, DatasetError> {
         let name = format!("test_{}.json", split.name());
         let outer = folder.as_ref();
-        let folder = if outer.join("test").join(&name).is_file() { outer.join("test") } else { outer.to_owned() };
+        let folder = if outer.join("test").join(&name).is_file() {
+            outer.join("test")
+        } else {
+            outer.to_owned()
+        };
         let file = folder.join(name);
-        let text = std::fs::read(&file).map_err(|source| DatasetError::UnreadableFile { file: file.clone(), source })?;
-        let rows: Vec<Value> = serde_json::from_slice(&text).map_err(|source| DatasetError::WrongForm {
-            file: file.clone(),
-            expected: "a JSON list of ChartQA rows",
-            source,
-        })?;
+        let text = std::fs::read(&file)
+            .map_err(|source| DatasetError::UnreadableFile { file: file.clone(), source })?;
+        let rows: Vec<Value> =
+            serde_json::from_slice(&text).map_err(|source| DatasetError::WrongForm {
+                file: file.clone(),
+                expected: "a JSON list of ChartQA rows",
+                source,
+            })?;
         Ok(Self { file, images: folder.join("png"), split, rows: rows.into_iter().enumerate() })
     }
 
     fn sample(&self, index: usize, row: &Value) -> Result<Sample, DatasetError> {
-        let bad = |field, reason: String| DatasetError::BadRow { file: self.file.clone(), row: index + 1, field, reason };
+        let bad = |field, reason: String| DatasetError::BadRow {
+            file: self.file.clone(),
+            row: index + 1,
+            field,
+            reason,
+        };
         let text = |field| match row.get(field) {
             Some(Value::String(text)) => Ok(text.as_str()),
             Some(other) => Err(bad(field, format!("is {other}, not a text"))),

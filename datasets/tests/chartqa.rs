@@ -16,7 +16,8 @@ const GOOD: &str = r#"{"imgname": "a.png", "query": "How many?", "label": "14"}"
 fn reads_rows_in_order() {
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("test"), &format!("[{GOOD}, {GOOD}]"));
-    let samples: Vec<_> = ChartQa::open(folder.path(), ChartQaSplit::Human).unwrap().map(Result::unwrap).collect();
+    let samples: Vec<_> =
+        ChartQa::open(folder.path(), ChartQaSplit::Human).unwrap().map(Result::unwrap).collect();
     assert_eq!(samples.len(), 2);
     assert_eq!(samples[1].id, "human-1");
     assert_eq!(samples[0].question, "How many?");
@@ -32,10 +33,14 @@ fn names_a_bad_row_and_goes_on() {
     let gone = r#"{"imgname": "gone.png", "query": "?", "label": "1"}"#;
     write(folder.path(), &format!(r#"[{bad}, {gone}, {{"imgname": "a.png"}}, {GOOD}]"#));
     let rows: Vec<_> = ChartQa::open(folder.path(), ChartQaSplit::Human).unwrap().collect();
-    let told: Vec<_> = rows.iter().filter_map(|row| row.as_ref().err()).map(|error| match error {
-        DatasetError::BadRow { row, field, .. } => (*row, *field),
-        other => panic!("{other}"),
-    }).collect();
+    let told: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.as_ref().err())
+        .map(|error| match error {
+            DatasetError::BadRow { row, field, .. } => (*row, *field),
+            other => panic!("{other}"),
+        })
+        .collect();
     assert_eq!(told, [(1, "label"), (2, "imgname"), (3, "query")]);
     assert!(rows[3].is_ok());
 }

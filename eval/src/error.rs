@@ -29,6 +29,14 @@ pub enum EvalError {
         /// Where and how it departs from it.
         source: serde_json::Error,
     },
+    /// A line is a prediction, but not of the form that the metric takes.
+    #[error("line {line}: {source}")]
+    NoScore {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: crate::metrics::ScoreError,
+    },
     /// There was nothing to score.
     #[error("no lines to score")]
     Empty,

@@ -10,7 +10,7 @@ mod python;
 mod score;
 
 pub use error::EvalError;
+pub use metrics::MetricInfo;
 pub use score::{
-    GoldenMismatch, GoldenReport, ItemScore, MetricInfo, ScoreReport, metrics as list_metrics,
-    score_goldens, score_predictions,
+    GoldenMismatch, GoldenReport, ItemScore, ScoreReport, score_goldens, score_predictions,
 };

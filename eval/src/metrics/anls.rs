@@ -1,6 +1,48 @@
 //! Average normalised Levenshtein similarity (Biten et al. 2019), for DocVQA, InfographicVQA, ….
 
+use super::{Item, MetricInfo, ScoreError};
 use crate::python::{collapse_spaces, length};
+use serde_json::Value;
+
+const SUMMARY: &str = "edit similarity of short answers, 0 below one half";
+
+pub(super) const METRICS: &[MetricInfo] = &[
+    MetricInfo {
+        name: "anls",
+        variant: "vlmevalkit",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Harness),
+    },
+    MetricInfo {
+        name: "anls",
+        variant: "lmms_eval",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Harness),
+    },
+    MetricInfo {
+        name: "anls",
+        variant: "anls_pypi",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Package),
+    },
+    MetricInfo {
+        name: "anls",
+        variant: "pix2struct",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Pix2struct),
+    },
+    MetricInfo {
+        name: "anls",
+        variant: "anls_star",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Star),
+    },
+];
+
+fn of_item(item: &Item, variant: Variant) -> Result<Value, ScoreError> {
+    let score = score(item.text()?, &item.reference_texts()?, variant);
+    score.map(Value::from).ok_or(ScoreError::Undefined("nothing to divide by"))
+}
 
 /// Whose definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +63,7 @@ const THRESHOLD: f64 = 0.5;
 
 /// The best similarity, 0 to 1, of a prediction to any of its references. `None` where the
 /// reference scorer raises: no references, or pix2struct with nothing on both sides.
-pub fn score(prediction: &str, references: &[String], variant: Variant) -> Option<f64> {
+pub fn score(prediction: &str, references: &[&str], variant: Variant) -> Option<f64> {
     let scores: Option<Vec<f64>> =
         references.iter().map(|reference| similarity(prediction, reference, variant)).collect();
     scores?.into_iter().reduce(f64::max)

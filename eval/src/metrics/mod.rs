@@ -1,4 +1,42 @@
 //! The metrics, each with the variants of its reference scorers.
+//!
+//! A metric is a module with plain functions, and a `METRICS` table that names its variants for
+//! `glm4v score`. A new metric is a module here and a line in [`ALL`].
 
 pub mod anls;
+mod item;
 pub mod relaxed_accuracy;
+
+pub use item::{Item, ScoreError};
+
+use serde_json::Value;
+
+/// A metric with one of its variants, as `glm4v score` knows it.
+#[derive(Clone, Copy)]
+pub struct MetricInfo {
+    /// The metric's name.
+    pub name: &'static str,
+    /// Whose definition.
+    pub variant: &'static str,
+    /// What it measures.
+    pub summary: &'static str,
+    /// Gives the score: a number, or where the metric extracts or normalises, a text or a list.
+    pub(crate) score: fn(&Item) -> Result<Value, ScoreError>,
+}
+
+/// Every metric. The first variant of each is its default, the leaderboard's.
+const ALL: &[&[MetricInfo]] = &[anls::METRICS, relaxed_accuracy::METRICS];
+
+/// Every metric and variant.
+pub fn all() -> impl Iterator<Item = &'static MetricInfo> {
+    ALL.iter().copied().flatten()
+}
+
+/// Finds `name:variant`, or the default variant of `name`.
+pub(crate) fn find(name: &str) -> Option<&'static MetricInfo> {
+    let (metric, variant) = match name.split_once(':') {
+        Some((metric, variant)) => (metric, Some(variant)),
+        None => (name, None),
+    };
+    all().find(|info| info.name == metric && variant.is_none_or(|variant| variant == info.variant))
+}

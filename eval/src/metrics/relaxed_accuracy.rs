@@ -1,6 +1,37 @@
 //! ChartQA's relaxed accuracy (Methani et al. 2020; Masry et al. 2022): numbers may be 5 % off.
 
+use super::{Item, MetricInfo, ScoreError};
 use crate::python::{float, strip};
+use serde_json::Value;
+
+const NAME: &str = "relaxed_accuracy";
+const SUMMARY: &str = "right when equal, or a number within 5 %";
+
+pub(super) const METRICS: &[MetricInfo] = &[
+    MetricInfo {
+        name: NAME,
+        variant: "vlmevalkit",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Vlmevalkit),
+    },
+    MetricInfo {
+        name: NAME,
+        variant: "lmms_eval",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Unstripped),
+    },
+    MetricInfo {
+        name: NAME,
+        variant: "pix2struct",
+        summary: SUMMARY,
+        score: |item| of_item(item, Variant::Unstripped),
+    },
+];
+
+fn of_item(item: &Item, variant: Variant) -> Result<Value, ScoreError> {
+    let score = score(item.text()?, &item.reference_texts()?, variant);
+    score.map(Value::from).ok_or(ScoreError::Undefined("no references"))
+}
 
 /// Whose definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +47,9 @@ pub enum Variant {
 const TOLERANCE: f64 = 0.05;
 
 /// 1 when the prediction agrees with any of its references, else 0. `None` without references.
-pub fn score(prediction: &str, references: &[String], variant: Variant) -> Option<f64> {
+pub fn score(prediction: &str, references: &[&str], variant: Variant) -> Option<f64> {
     let references: Vec<String> = match variant {
-        Variant::Unstripped => references.to_vec(),
+        Variant::Unstripped => references.iter().map(|&text| text.to_owned()).collect(),
         Variant::Vlmevalkit => {
             references.iter().flat_map(|reference| list_items(reference)).collect()
         }
