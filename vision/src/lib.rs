@@ -22,3 +22,8 @@ pub use tower::{
     EvaClipConfig, EvaClipTower, Glm4vTower, Glm4vVisionConfig, TowerFlavour, sample_position_grid,
 };
 pub use video_sampling::{FrameSampler, VideoMetadata, timestamps};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -127,7 +127,10 @@ fn describe(
             VisionError::UnsupportedImage { image, format, reason: error.to_string() }
         }
         error => {
-            let reason = causes(&error).last().map(ToString::to_string).unwrap_or_default();
+            let mut reason = causes(&error).last().map(ToString::to_string).unwrap_or_default();
+            if reason.starts_with("CRC error") {
+                reason = "a checksum does not match its data".to_owned(); // the rest is a debug dump
+            }
             VisionError::DamagedImage { image, format, reason, source: Some(error.into()) }
         }
     }

@@ -1,5 +1,6 @@
 //! `preprocessor_config.json` and `video_preprocessor_config.json`.
 
+use super::normalize::{CLIP_MEAN, CLIP_STD};
 use crate::image::CHANNELS;
 use crate::{SizeRule, VisionError};
 use serde::Deserialize;
@@ -75,8 +76,8 @@ impl Default for PreprocessorConfig {
             do_rescale: true,
             rescale_factor: 1.0 / 255.0,
             do_normalize: true,
-            image_mean: [0.48145466, 0.4578275, 0.40821073],
-            image_std: [0.26862954, 0.26130258, 0.27577711],
+            image_mean: CLIP_MEAN,
+            image_std: CLIP_STD,
             patch_size: 14,
             temporal_patch_size: 2,
             merge_size: 2,

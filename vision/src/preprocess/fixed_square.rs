@@ -1,20 +1,15 @@
 //! The preprocessing of GLM-4V-9B (2024): one fixed square.
 
-use super::normalize::{LevelTables, level_tables};
+use super::normalize::{CLIP_MEAN, CLIP_STD, LevelTables, level_tables};
 use crate::image::CHANNELS;
 use crate::{Image, Resampler, VisionError, resize};
 use ndarray::Array3;
 
-/// Channel means; the reference has them as constants in `tokenization_chatglm.py`.
-const MEAN: [f32; CHANNELS] = [0.48145466, 0.4578275, 0.40821073];
-
-/// Channel standard deviations, from the same place.
-const STD: [f32; CHANNELS] = [0.26862954, 0.26130258, 0.27577711];
-
 /// The longest side taken from a config; the published model has 1120.
 const MAX_SIDE: usize = 1 << 14;
 
-/// Resizes to a square whatever the aspect ratio (Pillow's bicubic), scales to 0…1 and normalises.
+/// Resizes to a square whatever the aspect ratio (Pillow's bicubic), scales to 0…1 and normalises
+/// with constants, as the reference does in `tokenization_chatglm.py`.
 #[derive(Clone, Debug)]
 pub struct FixedSquarePreprocessor {
     side: usize,
@@ -31,7 +26,8 @@ impl FixedSquarePreprocessor {
             let reason = format!("is {side}; it must be 1 to {MAX_SIDE}");
             return Err(VisionError::BadPreprocessorConfig { field: "image_size", reason });
         }
-        let tables = level_tables(|channel, level| (level / 255.0 - MEAN[channel]) / STD[channel]);
+        let tables =
+            level_tables(|channel, level| (level / 255.0 - CLIP_MEAN[channel]) / CLIP_STD[channel]);
         Ok(Self { side, tables })
     }
 

@@ -2,6 +2,14 @@
 
 use crate::image::CHANNELS;
 
+/// Channel means of the images that CLIP was trained on (`OPENAI_CLIP_MEAN` in transformers): what
+/// every tower of the family expects, unless its config says otherwise.
+pub(super) const CLIP_MEAN: [f32; CHANNELS] = [0.48145466, 0.4578275, 0.40821073];
+
+/// Channel standard deviations, from the same place.
+#[allow(clippy::excessive_precision, reason = "the digits as published")]
+pub(super) const CLIP_STD: [f32; CHANNELS] = [0.26862954, 0.26130258, 0.27577711];
+
 /// Grey levels of an 8-bit channel.
 const LEVELS: usize = 256;
 

@@ -122,7 +122,7 @@ impl SmartResizePreprocessor {
         let block = self.rule.factor;
         let (height, width) = if self.do_resize {
             smart_resize(frames, height, width, &self.rule)?
-        } else if height % block == 0 && width % block == 0 {
+        } else if height.is_multiple_of(block) && width.is_multiple_of(block) {
             (height, width)
         } else {
             return Err(VisionError::OffGrid { width, height, block });
