@@ -83,11 +83,14 @@ PATCHES_PER_BATCH = 3600
 
 def make(r, stage, encoder):
     """One batch of a stage: the stages come one after another in training, each wider than the last."""
-    easy = stage in ("glyphs_easy", "lines_easy")
+    easy = stage in ("glyphs_easy", "words_easy", "lines_easy")
     if stage.startswith("glyphs"):
         made = [(samples.dense_text(r, easy), None) for _ in range(40)]
         return collate(encoder, made)
     kind = r.random()
+    if stage.startswith("words"):
+        width = 28 * r.randint(3, 5)
+        return collate(encoder, [samples.text_lines(r, width, 28, easy, most_words=1) for _ in range(64)])
     if stage.startswith("lines"):
         width, height = 28 * r.randint(3, 8), 28
         make_one = lambda: samples.text_lines(r, width, height, easy)

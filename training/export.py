@@ -66,6 +66,7 @@ def export(run, out):
     state = torch.load(os.path.join(run, "last.pt"), weights_only=True)
     weights = state["average"] or {k.removeprefix("nano."): v for k, v in state["model"].items() if k.startswith("nano.")}
     save_file({k: v.half().contiguous() for k, v in weights.items()}, os.path.join(out, "model.safetensors"), metadata={"format": "pt"})
+    os.chmod(os.path.join(out, "model.safetensors"), 0o644)
     shutil.copy(os.path.join(run, "tokenizer.json"), out)
     cfg = config(ids)
     write_json(out, "config.json", cfg)

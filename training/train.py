@@ -1,14 +1,17 @@
-"""Trains nano from scratch on rendered text and charts. Usage: python train.py RUN MINUTES [--stages FILE]
+"""Trains nano from scratch on rendered text and charts.
+
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--start CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower]
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
-one goes on from it. Stages and their shares of the time are in `STAGES`.
+one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--start`
+takes the weights of another run's `last.pt` (its optimiser state is left behind); `--tower`
+takes the tower from another one again; with `--freeze-tower` only what comes after the tower's features learns, at less than half the cost.
 """
+import argparse
 import json
 import math
 import multiprocessing as mp
 import os
-import random
-import sys
 import time
 
 import torch
@@ -30,16 +33,18 @@ SAVE_EVERY = 120  # seconds
 class Trainee(nn.Module):
     """The model with the head that reads glyphs off the tower's features; the head is not exported."""
 
-    def __init__(self, vocab):
+    def __init__(self, vocab, freeze_tower=False):
         super().__init__()
         self.nano = Nano(vocab)
+        self.freeze_tower = freeze_tower
         self.glyph_head = nn.Linear(VISION["hidden_size"], batches.CELLS_X * batches.CELLS_Y * batches.CLASSES)
 
     def losses(self, batch):
         h, w = batch["grid"]
         tower = self.nano.visual()
-        features = tower.features(batch["patches"], h, w)
-        out = {"glyph": self._glyph_loss(features, batch["glyphs"])}
+        with torch.set_grad_enabled(not self.freeze_tower and torch.is_grad_enabled()):
+            features = tower.features(batch["patches"], h, w)
+            out = {"glyph": self._glyph_loss(features, batch["glyphs"])}
         if "after" in batch:
             states = self.nano.answer_states(batch["before"], tower.tokens(features), batch["after"], h, w)
             start = states.shape[1] - batch["after"].shape[1]
@@ -59,12 +64,24 @@ class Trainee(nn.Module):
         return F.cross_entropy(cells, glyphs[keep])
 
 
-def stage_at(share):
-    for name, part, weight in STAGES:
+def is_tower(name):
+    """Whether a parameter stands before the tower's features, or reads glyphs off them."""
+    return "glyph_head" in name or ".visual." in name and "downsample" not in name and "merger" not in name
+
+
+def stage_at(stages, share):
+    """Name and glyph weight of the stage in which `share` (0 to 1) of the time has passed."""
+    for name, part, weight in stages:
         if share < part:
             return name, weight
         share -= part
-    return STAGES[-1][0], STAGES[-1][2]
+    return stages[-1][0], stages[-1][2]
+
+
+def parse_stages(text):
+    """`name:share:glyph_weight,...` as a list like `STAGES`."""
+    parts = [part.split(":") for part in text.split(",")]
+    return [(name, float(share), float(weight)) for name, share, weight in parts]
 
 
 def learning_rate(share):
@@ -73,17 +90,23 @@ def learning_rate(share):
 
 
 class Run:
-    def __init__(self, folder, minutes):
-        self.folder, self.minutes = folder, minutes
+    def __init__(self, folder, minutes, stages=STAGES, start=None, tower=None, freeze_tower=False):
+        self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
         torch.manual_seed(1)
         path = os.path.join(folder, "tokenizer.json")
         if os.path.exists(path):
             self.tokenizer = tokens.Tokenizer.from_file(path)
         else:
-            self.tokenizer = tokens.build()
+            beside = os.path.join(os.path.dirname(start or ""), "tokenizer.json")
+            self.tokenizer = tokens.Tokenizer.from_file(beside) if start else tokens.build()
             self.tokenizer.save(path)
-        self.model = Trainee(tokens.VOCAB_SIZE)
+        self.model = Trainee(tokens.VOCAB_SIZE, freeze_tower)
+        if start:
+            self.model.load_state_dict(torch.load(start, weights_only=True)["model"])
+        if tower:
+            read = torch.load(tower, weights_only=True)["model"]
+            self.model.load_state_dict({k: v for k, v in read.items() if is_tower(k)}, strict=False)
         matrices, rest = split_parameters(self.model)
         self.muon = Muon(matrices, MUON_LR)
         self.adam = torch.optim.AdamW(rest, ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0)
@@ -118,18 +141,18 @@ class Run:
 
     def train(self):
         stage = mp.Array("c", 32)
-        stage.value = stage_at(self.spent / 60 / self.minutes)[0].encode()
+        stage.value = stage_at(self.stages, self.spent / 60 / self.minutes)[0].encode()
         queue = mp.Queue(4)
         encoder = batches.Encoder(self.tokenizer)
         mp.Process(target=batches.produce, args=(queue, stage, encoder, 1000 + self.step), daemon=True).start()
         log, last_save = {}, time.time()
         while (share := self.spent / 60 / self.minutes) < 1:
-            name, glyph_weight = stage_at(share)
+            name, glyph_weight = stage_at(self.stages, share)
             stage.value = name.encode()
             started = time.time()
             _, batch = queue.get()
             losses = self.model.losses(batch)
-            loss = glyph_weight * losses["glyph"] + losses.get("answer", 0.0)
+            loss = losses.get("answer", 0.0) + (0.0 if self.model.freeze_tower else glyph_weight * losses["glyph"])
             self._update(loss, learning_rate(share))
             self._average(share)
             self.spent += time.time() - started
@@ -157,6 +180,18 @@ class Run:
         self.adam.step()
 
 
-if __name__ == "__main__":
+def main():
+    parser = argparse.ArgumentParser(description="Trains nano.")
+    parser.add_argument("run")
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("--stages", type=parse_stages, default=STAGES)
+    parser.add_argument("--start")
+    parser.add_argument("--tower")
+    parser.add_argument("--freeze-tower", action="store_true")
+    a = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("THREADS", 2)))
-    Run(sys.argv[1], float(sys.argv[2])).train()
+    Run(a.run, a.minutes, a.stages, a.start, a.tower, a.freeze_tower).train()
+
+
+if __name__ == "__main__":
+    main()
