@@ -1,3 +1,21 @@
-//! The `glm4v` command.
+//! The `glm4v` program: a thin shell over the library.
 
-fn main() {}
+mod cli;
+mod commands;
+
+use clap::Parser;
+use cli::{Cli, Exit};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let console = cli.console.console();
+    let exit = commands::run(&cli.command, console).unwrap_or_else(|error| {
+        let exit = Exit::of_error(&error);
+        if exit.is_worth_telling() {
+            console.error(&format!("{error:#}"));
+        }
+        exit
+    });
+    exit.into()
+}

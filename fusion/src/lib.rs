@@ -26,7 +26,7 @@ pub use error::FusionError;
 pub use generation::{Chunk, Generation};
 pub use load::{DeviceChoice, FloatType, LoadOptions};
 pub use model::{Model, ModelInfo};
-pub use nano::NANO;
+pub use nano::{NANO, nano_checkpoint};
 pub use options::{CancelToken, GenerateOptions};
 pub use visual::VisualTokens;
 

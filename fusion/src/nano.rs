@@ -1,5 +1,8 @@
 //! The built-in model.
 
+use crate::FusionError;
+use glm4v_weights::Checkpoint;
+
 /// The name under which the built-in model is loaded.
 pub const NANO: &str = "nano";
 
@@ -19,3 +22,11 @@ pub(crate) const FILES: &[(&str, &[u8])] = nano_files![
     "tokenizer_config.json",
     "chat_template.jinja",
 ];
+
+/// The built-in model's checkpoint.
+///
+/// # Errors
+/// When the files that were put into the program are no good checkpoint.
+pub fn nano_checkpoint() -> Result<Checkpoint, FusionError> {
+    Ok(Checkpoint::embedded(FILES)?)
+}

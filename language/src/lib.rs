@@ -6,6 +6,7 @@ mod error;
 mod generation_config;
 mod message;
 mod prompt;
+mod reasoning;
 mod sampling;
 mod stop;
 mod template;
@@ -20,6 +21,7 @@ pub use error::LanguageError;
 pub use generation_config::{GenerationConfig, stop_ids};
 pub use message::{Message, Part, Role};
 pub use prompt::{PromptFormat, PromptOptions};
+pub use reasoning::{ReasoningSplitter, Split};
 pub use sampling::{
     Choice, InvalidLogits, Sampler, SamplingOptions, log_softmax, top_log_probabilities,
 };

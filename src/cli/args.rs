@@ -1,0 +1,284 @@
+//! Options that several commands have.
+
+use super::UsageError;
+use clap::ValueEnum;
+use glm4v::{
+    AlphaMode, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions, LoadOptions,
+    NANO,
+};
+
+/// A job on images.
+#[derive(Debug, clap::Args)]
+pub(crate) struct JobArgs {
+    /// Image files, folders, globs, `-` for standard input, or addresses (with --allow-remote)
+    #[arg(required = true, value_name = "IMAGE")]
+    pub(crate) images: Vec<String>,
+    /// Print one JSON object a line, as docs/JSON.md describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) reading: ImageArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) conversation: ConversationArgs,
+    #[command(flatten)]
+    pub(crate) generate: GenerateArgs,
+}
+
+/// Which model, and how it runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArgs {
+    /// A folder in the Hugging Face layout, a hub id (owner/name, owner/name@revision) or a short
+    /// name; `glm4v models list` shows them
+    #[arg(long, env = "GLM4V_MODEL", default_value = NANO, value_parser = model_name)]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+}
+
+/// How a model runs.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct EngineArgs {
+    /// Where the model runs: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "cpu", value_parser = device, value_name = "DEVICE")]
+    pub(crate) device: DeviceChoice,
+    /// The type that weights and activations have [default: f32 on cpu, bf16 on cuda]
+    #[arg(long)]
+    pub(crate) dtype: Option<Dtype>,
+    /// Threads to compute with [default: one a processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
+    pub(crate) threads: Option<u16>,
+    /// Refuse models whose weights take more memory, such as 8GiB [default: what is free]
+    #[arg(long, value_parser = bytes, value_name = "SIZE")]
+    pub(crate) max_memory: Option<u64>,
+}
+
+impl EngineArgs {
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            device: self.device,
+            dtype: self.dtype.map(Dtype::float_type),
+            max_memory: self.max_memory,
+            hub: None,
+        }
+    }
+
+    /// Makes the pool that all computing shares.
+    pub(crate) fn build_thread_pool(&self) -> anyhow::Result<()> {
+        if let Some(threads) = self.threads {
+            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+        }
+        Ok(())
+    }
+}
+
+/// A type that weights and activations can have.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Dtype {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Dtype {
+    fn float_type(self) -> FloatType {
+        match self {
+            Self::F32 => FloatType::F32,
+            Self::Bf16 => FloatType::Bf16,
+            Self::F16 => FloatType::F16,
+        }
+    }
+}
+
+/// How tokens are chosen and where the text ends.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Generation (without these the model's own files decide)")]
+pub(crate) struct GenerateArgs {
+    /// The most tokens that an answer may have
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// 0 takes the likeliest token each time; larger values draw more freely
+    #[arg(long, value_parser = at_least_zero, value_name = "X")]
+    temperature: Option<f32>,
+    /// Draw among the likeliest tokens whose probabilities reach this sum
+    #[arg(long, value_parser = share, value_name = "P")]
+    top_p: Option<f32>,
+    /// Draw among this many of the likeliest tokens
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), value_name = "K")]
+    top_k: Option<u32>,
+    /// Draw among tokens at least this likely, as a share of the likeliest
+    #[arg(long, value_parser = share_or_zero, value_name = "P")]
+    min_p: Option<f32>,
+    /// Make tokens that were there before less likely; 1 does nothing
+    #[arg(long, value_parser = above_zero, value_name = "X")]
+    repetition_penalty: Option<f32>,
+    /// The same seed gives the same draw
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// A text that ends the answer and is not part of it; can be given several times
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+}
+
+impl GenerateArgs {
+    pub(crate) fn options(&self, thinking: Option<bool>, cancel: &CancelToken) -> GenerateOptions {
+        GenerateOptions {
+            max_tokens: self.max_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k.map(|count| count as usize),
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+            stop: self.stop.clone(),
+            thinking,
+            cancel: cancel.clone(),
+        }
+    }
+}
+
+/// What stands around a question.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Conversation")]
+pub(crate) struct ConversationArgs {
+    /// Standing instructions, put before the question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Let a model that can think do so before it answers
+    #[arg(long, conflicts_with = "no_think")]
+    think: bool,
+    /// Have a model that can think answer at once
+    #[arg(long)]
+    no_think: bool,
+}
+
+impl ConversationArgs {
+    /// Whether the model should think; `None` when the user did not say.
+    pub(crate) fn thinking(&self) -> Option<bool> {
+        (self.think || self.no_think).then_some(self.think)
+    }
+}
+
+/// How images are found and read.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Images")]
+pub(crate) struct ImageArgs {
+    /// Take images in the folders below a folder too
+    #[arg(long)]
+    pub(crate) recursive: bool,
+    /// Allow http and https addresses as images
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+    /// What becomes of transparency: laid on white, or thrown away as the reference does
+    #[arg(long, default_value = "white")]
+    alpha: Alpha,
+    /// The most pixels of an image
+    #[arg(long, default_value_t = ImageOptions::default().max_pixels, value_name = "N")]
+    max_pixels: u64,
+    /// The most bytes of an image file, such as 20MB [default: 256MiB]
+    #[arg(long, value_parser = bytes, value_name = "SIZE")]
+    max_bytes: Option<u64>,
+}
+
+impl ImageArgs {
+    pub(crate) fn options(&self) -> ImageOptions {
+        ImageOptions {
+            max_pixels: self.max_pixels,
+            max_bytes: self.max_bytes.unwrap_or(ImageOptions::default().max_bytes),
+            alpha: match self.alpha {
+                Alpha::White => AlphaMode::White,
+                Alpha::Drop => AlphaMode::Drop,
+            },
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Alpha {
+    White,
+    Drop,
+}
+
+/// An empty variable counts as none.
+fn model_name(text: &str) -> Result<String, UsageError> {
+    Ok(if text.is_empty() { NANO.to_owned() } else { text.to_owned() })
+}
+
+fn device(text: &str) -> Result<DeviceChoice, UsageError> {
+    let wrong = || UsageError("expected cpu, cuda or cuda:N".to_owned());
+    match text.split_once(':') {
+        None if text == "cpu" => Ok(DeviceChoice::Cpu),
+        None if text == "cuda" => Ok(DeviceChoice::Cuda(0)),
+        Some(("cuda", index)) => index.parse().map(DeviceChoice::Cuda).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+/// A number of bytes: `8GiB`, `500 MB`, `1048576`.
+fn bytes(text: &str) -> Result<u64, UsageError> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let wrong = || UsageError("expected a size such as 8GiB, 500MB or 1048576".to_owned());
+    let unit = UNITS.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let (number, size) = unit.unwrap_or((text, 1));
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(size).ok_or_else(wrong)
+}
+
+fn number(text: &str, good: impl Fn(f32) -> bool, what: &str) -> Result<f32, UsageError> {
+    let value: Option<f32> = text.parse().ok().filter(|value: &f32| value.is_finite());
+    value.filter(|value| good(*value)).ok_or_else(|| UsageError(format!("expected {what}")))
+}
+
+fn at_least_zero(text: &str) -> Result<f32, UsageError> {
+    number(text, |value| value >= 0.0, "a number of 0 or more")
+}
+
+fn above_zero(text: &str) -> Result<f32, UsageError> {
+    number(text, |value| value > 0.0, "a number above 0")
+}
+
+fn share(text: &str) -> Result<f32, UsageError> {
+    number(text, |value| value > 0.0 && value <= 1.0, "a number above 0, at most 1")
+}
+
+fn share_or_zero(text: &str) -> Result<f32, UsageError> {
+    number(text, |value| (0.0..=1.0).contains(&value), "a number from 0 to 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_binary_and_decimal_units() {
+        assert_eq!(bytes("8GiB").unwrap(), 8 << 30);
+        assert_eq!(bytes("500 MB").unwrap(), 500_000_000);
+        assert_eq!(bytes("1048576").unwrap(), 1 << 20);
+        for wrong in ["", "GiB", "8 gigs", "-1", "1.5GiB", "99999999999TiB"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn devices_are_named_as_users_know_them() {
+        assert_eq!(device("cpu").unwrap(), DeviceChoice::Cpu);
+        assert_eq!(device("cuda").unwrap(), DeviceChoice::Cuda(0));
+        assert_eq!(device("cuda:3").unwrap(), DeviceChoice::Cuda(3));
+        for wrong in ["gpu", "cuda:", "cuda:-1", "cpu:0", ""] {
+            assert!(device(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! One question to every image in turn.
+
+use super::inputs::Opened;
+use super::progress::image_bar;
+use super::{Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown};
+use glm4v::{FinishReason, Model};
+
+/// A question to many images, with one loading of the model.
+pub(crate) struct Batch<'a> {
+    pub(crate) args: &'a JobArgs,
+    pub(crate) engine: &'a Engine<'a>,
+    pub(crate) question: Question<'a>,
+    pub(crate) form: Form,
+}
+
+/// What is printed of a reply.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// Its text, while it comes.
+    Streamed,
+    /// What `convert` makes of the image's name and the whole text.
+    Converted {
+        convert: fn(&str, &str) -> anyhow::Result<String>,
+        /// Whether a line above each text says which image it is of.
+        headers: bool,
+    },
+}
+
+impl Batch<'_> {
+    /// Asks, prints each answer when it is there, and tells which images failed.
+    pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        let pictures = Picture::expand(&self.args.images, &self.args.reading)?;
+        let headers = matches!(self.form, Form::Streamed | Form::Converted { headers: true, .. });
+        let mut output = Output::new(self.args.json, headers && pictures.len() > 1);
+        let bar = image_bar(pictures.len(), self.engine.console);
+        let mut failed = 0;
+        for picture in &pictures {
+            if self.engine.cancel.is_cancelled() {
+                return Ok(Exit::Interrupted);
+            }
+            bar.set_message(picture.name.clone());
+            let result = match picture.open(&self.args.reading.options()) {
+                Ok(opened) => self.answer(self.engine.model()?, picture, opened, &mut output),
+                Err(error) => Err(error),
+            };
+            output.end()?;
+            match result {
+                Ok(FinishReason::Cancelled) => return Ok(Exit::Interrupted),
+                Ok(FinishReason::Stop | FinishReason::Length) => {}
+                Err(error) if Exit::of_error(&error) != Exit::Failed => return Err(error),
+                Err(error) => {
+                    failed += 1;
+                    let message = in_image(&picture.name, &error);
+                    bar.suspend(|| self.engine.console.error(&message));
+                    let (model, prompt) = (self.engine.name(), &self.question.prompt);
+                    let image = Shown::One(&picture.name);
+                    output.record(&Record::of_error(image, model, prompt, message))?;
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(Exit::of_inputs(failed, pictures.len()))
+    }
+
+    fn answer(
+        &self,
+        model: &Model,
+        picture: &Picture,
+        Opened { image, time }: Opened,
+        output: &mut Output,
+    ) -> anyhow::Result<FinishReason> {
+        let console = self.engine.console;
+        let reply = match self.form {
+            Form::Streamed => {
+                output.begin(&picture.name)?;
+                self.question.ask(model, &[image], &mut |piece| {
+                    console.detail_piece(&piece.reasoning);
+                    output.piece(&piece.text)
+                })?
+            }
+            Form::Converted { convert, .. } => {
+                let mut reply = self.question.ask(model, &[image], &mut |piece| {
+                    console.detail_piece(&piece.reasoning);
+                    Ok(())
+                })?;
+                if reply.answer.finish_reason != FinishReason::Cancelled {
+                    reply.text = convert(&picture.name, &reply.text)?;
+                    output.begin(&picture.name)?;
+                    output.piece(&reply.text)?;
+                }
+                reply
+            }
+        };
+        output.end()?;
+        reply.tell_times(console);
+        let (shown, prompt) = (Shown::One(&picture.name), &self.question.prompt);
+        output.record(&Record::of_reply(shown, &model.info().name, prompt, time, &reply))?;
+        Ok(reply.answer.finish_reason)
+    }
+}
+
+/// What went wrong with an image; messages of the decoder name it themselves.
+fn in_image(name: &str, error: &anyhow::Error) -> String {
+    let message = format!("{error:#}");
+    if message.starts_with(name) { message } else { format!("{name}: {message}") }
+}

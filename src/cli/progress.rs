@@ -1,0 +1,49 @@
+//! Bars on a terminal.
+
+use super::Console;
+use glm4v::PullEvent;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+
+/// A bar over the images of a batch. There is none where it would run into the answers.
+pub(crate) fn image_bar(total: usize, console: Console) -> ProgressBar {
+    if total < 2 || !console.has_terminal() || std::io::stdout().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    bar(total as u64, "{bar:30} {pos}/{len} images, {eta} left: {msg}")
+}
+
+/// Shows how a download gets on: a bar on a terminal, a line a file elsewhere.
+pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
+    let mut bar: Option<(String, ProgressBar)> = None;
+    move |event| match event {
+        PullEvent::Waiting => console.note("another process downloads this model; waiting for it"),
+        PullEvent::Weights { files, bytes } => {
+            let size = bytes.map_or(String::new(), |bytes| format!(", {:.1} GB", bytes as f64 / 1e9));
+            console.note(&format!("{files} weight files{size}"));
+        }
+        PullEvent::Progress { file, done, total } if console.has_terminal() => {
+            if bar.as_ref().is_none_or(|(name, _)| name != file) {
+                let template = "{msg} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+                let new = self::bar(total, template);
+                new.set_message(file.to_owned());
+                bar = Some((file.to_owned(), new));
+            }
+            if let Some((_, bar)) = &bar {
+                bar.set_position(done);
+            }
+        }
+        PullEvent::Progress { .. } => {}
+        PullEvent::Retrying { file, reason } => console.note(&format!("{file}: {reason}; retrying")),
+        PullEvent::Finished { file } => {
+            bar = None;
+            console.detail(&format!("{file}: there"));
+        }
+    }
+}
+
+/// A bar on standard error with this template, which must be a valid one.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

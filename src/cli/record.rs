@@ -1,0 +1,126 @@
+//! The JSON result, as `docs/JSON.md` documents it.
+
+use super::Reply;
+use glm4v::{FinishReason, Usage};
+use serde::Serialize;
+use std::time::Duration;
+
+/// The result of one question. Every field is there in every line but those marked optional.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record<'a> {
+    /// The image; a list when several were seen together; null when there was none.
+    pub(crate) image: Shown<'a>,
+    /// The model, as the user named it.
+    pub(crate) model: &'a str,
+    /// The question.
+    pub(crate) prompt: &'a str,
+    /// The answer; empty on an error.
+    pub(crate) text: &'a str,
+    /// What the model thought before it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning: Option<&'a str>,
+    /// Tokens in and out.
+    pub(crate) tokens: Usage,
+    /// Where the time went, in milliseconds.
+    pub(crate) ms: Milliseconds,
+    /// Why the answer ended.
+    pub(crate) finish_reason: Finish,
+    /// What went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// Which images a question was about.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown<'a> {
+    /// None.
+    Nothing,
+    /// One.
+    One(&'a str),
+    /// Several, seen together.
+    Many(Vec<&'a str>),
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        match names[..] {
+            [] => Self::Nothing,
+            [name] => Self::One(name),
+            _ => Self::Many(names),
+        }
+    }
+}
+
+/// Times of the phases, in milliseconds to the microsecond.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Milliseconds {
+    decode_image: f64,
+    vision: f64,
+    prefill: f64,
+    decode: f64,
+}
+
+/// Why an answer ended: the library's reasons, and `error`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Finish {
+    /// There is no answer.
+    Error,
+    #[serde(untagged)]
+    Answer(FinishReason),
+}
+
+impl<'a> Record<'a> {
+    /// The record of a reply.
+    pub(crate) fn of_reply(
+        image: Shown<'a>,
+        model: &'a str,
+        prompt: &'a str,
+        decode_image: Duration,
+        reply: &'a Reply,
+    ) -> Self {
+        let timings = &reply.answer.timings;
+        Self {
+            image,
+            model,
+            prompt,
+            text: &reply.text,
+            reasoning: reply.reasoning.as_deref(),
+            tokens: reply.answer.usage,
+            ms: Milliseconds {
+                decode_image: milliseconds(decode_image),
+                vision: milliseconds(reply.vision),
+                prefill: milliseconds(timings.prefill),
+                decode: milliseconds(timings.decode),
+            },
+            finish_reason: Finish::Answer(reply.answer.finish_reason),
+            error: None,
+        }
+    }
+
+    /// The record of a failure.
+    pub(crate) fn of_error(
+        image: Shown<'a>,
+        model: &'a str,
+        prompt: &'a str,
+        error: String,
+    ) -> Self {
+        Self {
+            image,
+            model,
+            prompt,
+            text: "",
+            reasoning: None,
+            tokens: Usage::default(),
+            ms: Milliseconds::default(),
+            finish_reason: Finish::Error,
+            error: Some(error),
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}

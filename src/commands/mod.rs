@@ -1,0 +1,45 @@
+//! One file a command.
+
+mod ask;
+mod chart;
+mod chat;
+mod complete;
+mod completions;
+mod describe;
+mod man;
+mod models;
+mod ocr;
+mod parity;
+
+use crate::cli::{Console, Exit};
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Describe(describe::Args),
+    Ask(ask::Args),
+    Ocr(ocr::Args),
+    Chart(chart::Args),
+    Chat(chat::Args),
+    Complete(complete::Args),
+    Models(models::Args),
+    Parity(parity::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &Command, console: Console) -> anyhow::Result<Exit> {
+    match command {
+        Command::Describe(args) => describe::run(args, console),
+        Command::Ask(args) => ask::run(args, console),
+        Command::Ocr(args) => ocr::run(args, console),
+        Command::Chart(args) => chart::run(args, console),
+        Command::Chat(args) => chat::run(args, console),
+        Command::Complete(args) => complete::run(args, console),
+        Command::Models(args) => models::run(args, console),
+        Command::Parity(args) => parity::run(args, console),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
+    }
+}

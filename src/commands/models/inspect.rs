@@ -1,0 +1,184 @@
+//! `glm4v models inspect`: a checkpoint by its headers and small files; no weights are read.
+
+use super::locate;
+use crate::cli::{Exit, print_json, print_line};
+use anyhow::Context;
+use candle_core::DType;
+use glm4v::{Message, NANO, Part, Role};
+use glm4v_fusion::nano_checkpoint;
+use glm4v_language::{PromptFormat, PromptOptions};
+use glm4v_weights::{Checkpoint, Count, Files, Summary, TensorInfo};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Show a model's size, types, memory needed, context and prompt format
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A folder, a hub id or short name that is in the cache, or `nano`
+    #[arg(default_value = NANO)]
+    model: String,
+    /// Show every tensor too
+    #[arg(long)]
+    tensors: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The fields of `config.json` that say what a model is, in the styles of both generations.
+#[derive(Deserialize)]
+struct Config {
+    model_type: String,
+    #[serde(alias = "seq_length")]
+    max_position_embeddings: Option<u64>,
+    text_config: Option<TextConfig>,
+    vision_config: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct TextConfig {
+    max_position_embeddings: Option<u64>,
+}
+
+/// What is told of a model.
+#[derive(Serialize)]
+struct Card<'a> {
+    model: &'a str,
+    model_type: String,
+    vision: bool,
+    parameters: u64,
+    files: Vec<String>,
+    /// By the type in the files.
+    stored: BTreeMap<String, Size>,
+    /// By the first two parts of the tensors' names.
+    modules: BTreeMap<String, Size>,
+    /// Bytes that the weights take in memory, by the type that they are loaded as.
+    memory: BTreeMap<&'static str, u64>,
+    /// The longest sequence, in tokens.
+    context: Option<u64>,
+    prompt: Prompt,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensors: Option<Vec<Tensor<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Size {
+    tensors: usize,
+    parameters: u64,
+    bytes: u64,
+}
+
+impl From<&Count> for Size {
+    fn from(count: &Count) -> Self {
+        let Count { tensors, parameters, bytes } = *count;
+        Self { tensors, parameters, bytes }
+    }
+}
+
+/// How the model wants its conversations written.
+#[derive(Serialize)]
+struct Prompt {
+    /// Where the rules come from.
+    format: &'static str,
+    /// A question by these rules, an image before it where the model has eyes.
+    example: String,
+}
+
+#[derive(Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    dtype: String,
+    shape: &'a [usize],
+    file: &'a str,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let checkpoint = if args.model == NANO {
+        nano_checkpoint()?
+    } else {
+        Checkpoint::open(locate(&args.model)?)?
+    };
+    let card = card(&checkpoint, args)?;
+    if args.json { print_json(&card)? } else { print(&card)? }
+    Ok(Exit::Done)
+}
+
+fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'a>> {
+    let files = checkpoint.files();
+    let config: Config = files
+        .read_json("config.json")?
+        .with_context(|| format!("{}: missing", files.describe("config.json")))?;
+    let summary = Summary::of(checkpoint);
+    let memory = [("f32", DType::F32), ("bf16", DType::BF16), ("f16", DType::F16)];
+    let tensor = |tensor: &'a TensorInfo| Tensor {
+        name: &tensor.name,
+        dtype: tensor.dtype.to_string(),
+        shape: &tensor.shape,
+        file: &tensor.file,
+    };
+    let text_context = config.text_config.and_then(|text| text.max_position_embeddings);
+    let vision = config.vision_config.is_some();
+    Ok(Card {
+        model: &args.model,
+        vision,
+        parameters: summary.total.parameters,
+        stored: summary.by_dtype.iter().map(|(key, n)| (key.to_string(), n.into())).collect(),
+        modules: summary.by_module.iter().map(|(key, n)| (key.clone(), n.into())).collect(),
+        memory: memory.map(|(name, dtype)| (name, summary.bytes_as(dtype))).into(),
+        files: summary.files,
+        context: text_context.or(config.max_position_embeddings),
+        prompt: prompt(files, &config.model_type, vision)?,
+        model_type: config.model_type,
+        tensors: args.tensors.then(|| checkpoint.tensors().map(tensor).collect()),
+    })
+}
+
+fn prompt(files: &Files, model_type: &str, vision: bool) -> anyhow::Result<Prompt> {
+    let format = PromptFormat::from_files(files, model_type)?;
+    let own = ["chat_template.jinja", "chat_template.json"].iter().any(|name| files.contains(name));
+    let image = vision.then_some(Part::Image);
+    let parts = image.into_iter().chain([Part::Text("What is this?".to_owned())]).collect();
+    let options = PromptOptions { add_generation_prompt: true, ..PromptOptions::default() };
+    Ok(Prompt {
+        example: format.render(&[Message::new(Role::User, parts)], &options)?,
+        format: match format {
+            PromptFormat::Glm4 => "the rules of GLM-4, built in",
+            PromptFormat::Template(_) if own => "the checkpoint's own chat template",
+            PromptFormat::Template(_) => "a chat template of tokenizer_config.json or built in",
+        },
+    })
+}
+
+fn print(card: &Card<'_>) -> std::io::Result<()> {
+    let line = |name: &str, value: String| print_line(&format!("{name:<14} {value}"));
+    line("model", card.model.to_owned())?;
+    line("type", card.model_type.clone())?;
+    line("takes images", if card.vision { "yes" } else { "no" }.to_owned())?;
+    line("parameters", format!("{:.3} million", card.parameters as f64 / 1e6))?;
+    line("files", card.files.join(", "))?;
+    for (dtype, size) in &card.stored {
+        line("stored as", format!("{dtype}: {}", describe(size)))?;
+    }
+    for (dtype, bytes) in &card.memory {
+        line("weights as", format!("{dtype}: {} in memory", mebibytes(*bytes)))?;
+    }
+    for (module, size) in &card.modules {
+        line("module", format!("{module}: {}", describe(size)))?;
+    }
+    let context = card.context.map_or("not said".to_owned(), |tokens| format!("{tokens} tokens"));
+    line("context", context)?;
+    line("prompt by", card.prompt.format.to_owned())?;
+    line("prompt", format!("{:?}", card.prompt.example))?;
+    for tensor in card.tensors.iter().flatten() {
+        line("tensor", format!("{} {} {:?}", tensor.name, tensor.dtype, tensor.shape))?;
+    }
+    Ok(())
+}
+
+fn describe(size: &Size) -> String {
+    format!("{} tensors, {} parameters, {}", size.tensors, size.parameters, mebibytes(size.bytes))
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
