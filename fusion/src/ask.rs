@@ -103,8 +103,7 @@ impl Model {
         images: &[VisualTokens],
         options: &GenerateOptions,
     ) -> Result<Generation, FusionError> {
-        let ids = self.encode(messages, options.thinking)?;
-        let prompt = self.splice(&ids, images)?;
+        let (ids, prompt) = self.prompt(messages, images, options.thinking)?;
         Generation::start(self, session, ids, &prompt, options)
     }
 

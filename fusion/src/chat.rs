@@ -70,3 +70,32 @@ impl Chat {
         self.session.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{folder, model};
+    use crate::session::row_sources;
+
+    /// The next turn's prompt begins with what is in the cache: the prompt before it and, where the
+    /// template writes replies down as they came, the reply.
+    #[test]
+    fn the_next_turn_finds_its_beginning_in_the_cache() {
+        for name in ["glm4v", "glm4v_9b"] {
+            let model = model(name);
+            let picture = Image::open(folder("glm4v").join("one_image_0.png")).unwrap();
+            let mut chat = model.chat(None);
+            let options = GenerateOptions {
+                temperature: Some(0.0),
+                max_tokens: Some(4),
+                ..GenerateOptions::default()
+            };
+            let answer = chat.send(&[picture], "What is it?", &options, |_| ()).unwrap();
+            let mut messages = chat.messages().to_vec();
+            messages.push(user_message(&[], "Why?"));
+            let (_, next) = model.prompt(&messages, &chat.images, None).unwrap();
+            let common = chat.session.rows_in_common(&row_sources(&next));
+            assert!(common >= answer.usage.prompt, "{common} of {:?}", answer.usage);
+        }
+    }
+}

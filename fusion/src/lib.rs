@@ -8,6 +8,8 @@ mod ask;
 mod chat;
 mod error;
 mod family;
+#[cfg(test)]
+mod fixtures;
 mod generation;
 mod load;
 mod memory;

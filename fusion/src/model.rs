@@ -2,6 +2,7 @@
 
 use crate::family::Parts;
 use crate::splice::Spliced;
+use crate::visual::VisionModel;
 use crate::{FusionError, VisualTokens};
 use glm4v_language::{Decoder, GenerationConfig, Message, PromptFormat, PromptOptions, Tokenizer};
 use glm4v_vision::Image;
@@ -75,21 +76,32 @@ impl Model {
         Ok(self.inner.format.encode(&self.inner.tokenizer, messages, &options)?)
     }
 
+    /// The ids of a conversation's prompt, and the prompt with its images and videos in place.
+    pub(crate) fn prompt(
+        &self,
+        messages: &[Message],
+        visuals: &[VisualTokens],
+        thinking: Option<bool>,
+    ) -> Result<(Vec<u32>, Spliced), FusionError> {
+        let limit = self.inner.parts.vision.as_ref().map(VisionModel::image_limit);
+        if limit.flatten().is_some_and(|limit| visuals.len() > limit) {
+            let model = self.inner.info.name.clone();
+            return Err(FusionError::OneImageOnly { model, images: visuals.len() });
+        }
+        let ids = self.encode(messages, thinking)?;
+        let spliced = self.splice(&ids, visuals)?;
+        Ok((ids, spliced))
+    }
+
     /// Puts visual tokens in their places among the prompt's ids, and checks that an answer fits.
     pub(crate) fn splice(
         &self,
         ids: &[u32],
-        images: &[VisualTokens],
+        visuals: &[VisualTokens],
     ) -> Result<Spliced, FusionError> {
         let spliced = match &self.inner.parts.vision {
-            Some(vision) if vision.image_limit().is_some_and(|limit| images.len() > limit) => {
-                return Err(FusionError::OneImageOnly {
-                    model: self.inner.info.name.clone(),
-                    images: images.len(),
-                });
-            }
-            Some(vision) => vision.splice(ids, images)?,
-            None if images.is_empty() => Spliced::text(ids.to_vec()),
+            Some(vision) => vision.splice(ids, visuals)?,
+            None if visuals.is_empty() => Spliced::text(ids.to_vec()),
             None => return Err(FusionError::TextOnly { model: self.inner.info.name.clone() }),
         };
         if spliced.rows() == 0 {

@@ -13,14 +13,14 @@ const PREFILL_CHUNK: usize = 512;
 
 /// What a cached row was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RowSource {
+pub(crate) enum RowSource {
     Token(u32),
     /// The identity of a picture or video, and the row among its visual tokens.
     Visual(u64, usize),
 }
 
 /// The rows run so far, with their keys and values.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Session {
     cache: KvCache,
     rows: Vec<RowSource>,
@@ -58,8 +58,7 @@ impl Session {
     ) -> Result<Vec<f32>, FusionError> {
         let sources = row_sources(prompt);
         let last = sources.len().checked_sub(1).ok_or(FusionError::EmptyPrompt)?;
-        let common = sources.iter().zip(&self.rows).take_while(|(new, old)| new == old).count();
-        let mut start = common.min(last);
+        let mut start = self.rows_in_common(&sources).min(last);
         self.cache.truncate(start);
         self.rows.truncate(start);
         let rows = embed_rows(model.decoder(), prompt)?; // (length, hidden)
@@ -79,6 +78,11 @@ impl Session {
                 return last_logits(model.decoder(), &hidden);
             }
         }
+    }
+
+    /// How many of a prompt's first rows are in the cache.
+    pub(crate) fn rows_in_common(&self, sources: &[RowSource]) -> usize {
+        sources.iter().zip(&self.rows).take_while(|(new, old)| new == old).count()
     }
 
     /// Runs one token and returns the logits after it, `(vocab_size)`.
@@ -107,7 +111,8 @@ pub(crate) fn embed_rows(decoder: &Decoder, prompt: &Spliced) -> Result<Tensor, 
     Ok(Tensor::cat(&rows, 0)?)
 }
 
-fn row_sources(prompt: &Spliced) -> Vec<RowSource> {
+/// What each row of a prompt is made from.
+pub(crate) fn row_sources(prompt: &Spliced) -> Vec<RowSource> {
     let mut sources = Vec::with_capacity(prompt.rows());
     for piece in &prompt.pieces {
         match piece {
@@ -123,4 +128,115 @@ fn row_sources(prompt: &Spliced) -> Vec<RowSource> {
 fn last_logits(decoder: &Decoder, hidden: &Tensor) -> Result<Vec<f32>, FusionError> {
     let last = hidden.narrow(0, hidden.dim(0)? - 1, 1)?; // (1, hidden)
     Ok(decoder.logits(&last)?.squeeze(0)?.to_vec1()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VisualTokens;
+    use crate::ask::user_message;
+    use crate::fixtures::{folder, model};
+    use glm4v_vision::Image;
+
+    fn picture(model: &Model) -> VisualTokens {
+        model.embed(&Image::open(folder("glm4v").join("one_image_0.png")).unwrap()).unwrap()
+    }
+
+    fn prompt(model: &Model, visuals: &[VisualTokens], question: &str) -> Spliced {
+        model.prompt(&[user_message(visuals, question)], visuals, None).unwrap().1
+    }
+
+    fn prefill(session: &mut Session, model: &Model, prompt: &Spliced) -> Vec<f32> {
+        session.prefill(model, prompt, &CancelToken::default()).unwrap()
+    }
+
+    fn near(a: &[f32], b: &[f32]) {
+        assert_eq!(a.len(), b.len());
+        let most = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(most < 2e-4, "logits differ by {most}");
+    }
+
+    #[test]
+    fn chunks_give_what_one_pass_gives() {
+        for name in ["glm4v", "glm4v_9b", "glm4v_moe"] {
+            let model = model(name);
+            let prompt = prompt(&model, &[picture(&model)], "What is in the first frame?");
+            let whole = prefill(&mut Session::new(model.decoder()), &model, &prompt);
+            for rows in [1, 2, 5, 16, prompt.rows() - 1, prompt.rows()] {
+                let chunk = NonZeroUsize::new(rows).unwrap();
+                let mut session = Session::new(model.decoder()).with_prefill_chunk(chunk);
+                near(&prefill(&mut session, &model, &prompt), &whole);
+                assert_eq!(session.len(), prompt.rows());
+            }
+        }
+    }
+
+    #[test]
+    fn a_reused_beginning_gives_what_a_fresh_run_gives() {
+        let model = model("glm4v");
+        let visuals = [picture(&model)];
+        let questions = ["What is it?", "What is it made of, and why?", "Why?", "What is it?"];
+        let mut session = Session::new(model.decoder());
+        for question in questions {
+            let prompt = prompt(&model, &visuals, question);
+            let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
+            near(&prefill(&mut session, &model, &prompt), &fresh);
+            assert_eq!(session.len(), prompt.rows());
+            session.step(&model, 7).unwrap(); // an answer, which the next prompt does not go on from
+        }
+    }
+
+    #[test]
+    fn the_common_beginning_is_not_run_again() {
+        let model = model("glm4v");
+        let longer = prompt(&model, &[], "What is it made of?");
+        let fresh = prefill(&mut Session::new(model.decoder()), &model, &longer);
+        // A cache that claims to hold this prompt's rows and holds another's must show.
+        let mut session = Session::new(model.decoder());
+        prefill(&mut session, &model, &prompt(&model, &[], "Why, and what, is the total?"));
+        session.rows = row_sources(&longer);
+        session.rows.truncate(session.cache.len());
+        let found = prefill(&mut session, &model, &longer);
+        assert!(found.iter().zip(&fresh).any(|(a, b)| (a - b).abs() > 0.1));
+    }
+
+    #[test]
+    fn another_picture_is_not_taken_for_the_cached_one() {
+        let model = model("glm4v");
+        let other = Image::open(folder("glm4v").join("video_v0_f0.png")).unwrap();
+        let other = model.embed(&other).unwrap();
+        let mut session = Session::new(model.decoder());
+        prefill(&mut session, &model, &prompt(&model, &[picture(&model)], "What?"));
+        let prompt = prompt(&model, &[other], "What?");
+        let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
+        near(&prefill(&mut session, &model, &prompt), &fresh);
+    }
+
+    #[test]
+    fn a_step_gives_what_a_longer_prompt_gives() {
+        for name in ["glm4v", "glm4v_9b", "glm4"] {
+            let model = model(name);
+            let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
+            let (mut ids, prompt) =
+                model.prompt(&[user_message(&visuals, "What?")], &visuals, None).unwrap();
+            let mut session = Session::new(model.decoder());
+            prefill(&mut session, &model, &prompt);
+            for token in [65, 66, 300] {
+                ids.push(token);
+                let longer = model.splice(&ids, &visuals).unwrap();
+                let expected = prefill(&mut Session::new(model.decoder()), &model, &longer);
+                near(&session.step(&model, token).unwrap(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_prefill_ends() {
+        let model = model("glm4v");
+        let cancel = CancelToken::default();
+        cancel.cancel();
+        let prompt = prompt(&model, &[], "What?");
+        let result = Session::new(model.decoder()).prefill(&model, &prompt, &cancel);
+        assert!(matches!(result, Err(FusionError::Cancelled)));
+    }
 }

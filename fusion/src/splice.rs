@@ -196,3 +196,121 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device, Tensor};
+
+    const IMAGE: u32 = 100;
+    const VIDEO: u32 = 101;
+    const BEGIN: u32 = 102;
+    const END: u32 = 103;
+    const PLACES: PlaceIds = PlaceIds {
+        image: IMAGE,
+        video: Some(VideoIds { video: VIDEO, begin_of_image: BEGIN, end_of_image: END }),
+    };
+
+    fn rows(count: usize) -> Tensor {
+        Tensor::zeros((count, 4), DType::F32, &Device::Cpu).unwrap()
+    }
+
+    fn picture(height: usize, width: usize) -> VisualTokens {
+        VisualTokens::picture(rows(height * width), (height, width))
+    }
+
+    fn axes(spliced: &Spliced) -> Vec<[u32; 3]> {
+        spliced.positions.iter().map(|at| [at.t, at.h, at.w]).collect()
+    }
+
+    fn expanded(spliced: &Spliced) -> Vec<u32> {
+        let ids = |piece: &Piece| match piece {
+            Piece::Text(ids) => ids.clone(),
+            Piece::Visual { rows, .. } => vec![IMAGE; rows.len()],
+        };
+        spliced.pieces.iter().flat_map(ids).collect()
+    }
+
+    #[test]
+    fn text_counts_up_on_all_axes() {
+        let spliced = splice_places(&[7, 8, 9], &PLACES, &[]).unwrap();
+        assert_eq!(axes(&spliced), [[0; 3], [1; 3], [2; 3]]);
+        assert_eq!((spliced.next_position, spliced.rows(), spliced.image_rows()), (3, 3, 0));
+    }
+
+    #[test]
+    fn a_picture_spreads_over_height_and_width_and_text_goes_on_after_the_larger_side() {
+        let spliced = splice_places(&[7, IMAGE, 8], &PLACES, &[picture(2, 3)]).unwrap();
+        let picture = [[1, 1, 1], [1, 1, 2], [1, 1, 3], [1, 2, 1], [1, 2, 2], [1, 2, 3]];
+        assert_eq!(axes(&spliced)[1..7], picture);
+        assert_eq!(axes(&spliced)[7], [4; 3]);
+        assert_eq!((spliced.next_position, spliced.rows(), spliced.image_rows()), (5, 8, 6));
+        let tall = splice_places(&[IMAGE], &PLACES, &[super::tests::picture(5, 1)]).unwrap();
+        assert_eq!(tall.next_position, 5);
+    }
+
+    #[test]
+    fn pictures_go_to_their_places_in_order() {
+        let pictures = [picture(1, 1), picture(2, 2)];
+        let spliced = splice_places(&[IMAGE, IMAGE, 7], &PLACES, &pictures).unwrap();
+        let identities: Vec<u64> = spliced
+            .pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Piece::Visual { tokens, .. } => Some(tokens.identity()),
+                Piece::Text(_) => None,
+            })
+            .collect();
+        assert_eq!(identities, pictures.each_ref().map(VisualTokens::identity));
+        assert_eq!(axes(&spliced)[5], [3; 3]);
+    }
+
+    #[test]
+    fn a_video_becomes_its_frame_pairs_with_marks_and_times() {
+        let video = VisualTokens::video(rows(4), (1, 2), vec![vec![5], vec![6, 6]]);
+        let spliced = splice_places(&[7, VIDEO, 8], &PLACES, &[video]).unwrap();
+        let ids = [7, BEGIN, IMAGE, IMAGE, END, 5, BEGIN, IMAGE, IMAGE, END, 6, 6, 8];
+        assert_eq!(expanded(&spliced), ids);
+        let at = axes(&spliced);
+        assert_eq!(at[2..4], [[2, 2, 2], [2, 2, 3]]);
+        assert_eq!(at[4], [4; 3]); // the mark after the first pair
+        assert_eq!(at[7..9], [[7, 7, 7], [7, 7, 8]]);
+        let rows_of = |piece: &Piece| match piece {
+            Piece::Visual { rows, .. } => Some(rows.clone()),
+            Piece::Text(_) => None,
+        };
+        assert_eq!(spliced.pieces.iter().filter_map(rows_of).collect::<Vec<_>>(), [0..2, 2..4]);
+    }
+
+    #[test]
+    fn wrong_numbers_and_kinds_are_refused() {
+        for (ids, pictures) in [(vec![7], 1), (vec![IMAGE], 0), (vec![IMAGE, IMAGE], 1)] {
+            let pictures = vec![picture(1, 1); pictures];
+            let error = splice_places(&ids, &PLACES, &pictures).unwrap_err();
+            let places = ids.iter().filter(|&&id| id == IMAGE).count();
+            assert!(
+                matches!(error, FusionError::ImageCount { places: p, images } if p == places && images == pictures.len()),
+                "{error}"
+            );
+        }
+        let error = splice_places(&[VIDEO], &PLACES, &[picture(1, 1)]).unwrap_err();
+        assert!(matches!(error, FusionError::WrongPlace { video: false }), "{error}");
+        let video = VisualTokens::video(rows(1), (1, 1), vec![vec![5]]);
+        let error = splice_places(&[IMAGE], &PLACES, &[video]).unwrap_err();
+        assert!(matches!(error, FusionError::WrongPlace { video: true }), "{error}");
+    }
+
+    #[test]
+    fn between_marks_all_patches_share_a_position() {
+        let (boi, other, eoi) = (BEGIN, 9, END);
+        let tokens = VisualTokens::picture(rows(2 * 2 + 2), (2, 2));
+        let spliced =
+            splice_between_marks(&[7, boi, other, eoi, 8], boi, eoi, &[tokens.clone()]).unwrap();
+        let positions: Vec<u32> = spliced.positions.iter().map(|at| at.t).collect();
+        assert_eq!(positions, [0, 1, 2, 2, 2, 2, 3, 4]);
+        assert_eq!((spliced.next_position, spliced.image_rows()), (5, 6));
+        // Marks that are not three ids apart are text.
+        let error = splice_between_marks(&[boi, eoi], boi, eoi, &[tokens]).unwrap_err();
+        assert!(matches!(error, FusionError::ImageCount { places: 0, images: 1 }), "{error}");
+    }
+}

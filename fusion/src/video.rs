@@ -147,7 +147,7 @@ impl Model {
                 Some(video) => Ok((vision, video)),
                 None => Err(FusionError::NoVideo { model: model() }),
             },
-            Some(VisionModel::FixedSquare { .. }) => Err(FusionError::NoVideo { model: model() }),
+            Some(VisionModel::FixedSquare(_)) => Err(FusionError::NoVideo { model: model() }),
             None => Err(FusionError::TextOnly { model: model() }),
         }
     }

@@ -77,9 +77,9 @@ impl VisualTokens {
 #[derive(Debug)]
 pub(crate) enum VisionModel {
     /// GLM-4.1V and later: any grid of patches; a place is one id.
-    SmartResize(SmartResizeVision),
+    SmartResize(Box<SmartResizeVision>),
     /// GLM-4V-9B: a fixed square; a place is three ids.
-    FixedSquare { preprocessor: FixedSquarePreprocessor, tower: EvaClipTower, boi: u32, eoi: u32 },
+    FixedSquare(Box<FixedSquareVision>),
 }
 
 /// The eyes of GLM-4.1V and later.
@@ -90,6 +90,16 @@ pub(crate) struct SmartResizeVision {
     pub(crate) image_id: u32,
     /// What videos need besides, where the checkpoint has it.
     pub(crate) video: Option<VideoInput>,
+}
+
+/// The eyes of GLM-4V-9B.
+#[derive(Debug)]
+pub(crate) struct FixedSquareVision {
+    pub(crate) preprocessor: FixedSquarePreprocessor,
+    pub(crate) tower: EvaClipTower,
+    /// The ids before and after a place.
+    pub(crate) boi: u32,
+    pub(crate) eoi: u32,
 }
 
 impl VisionModel {
@@ -106,11 +116,11 @@ impl VisionModel {
                 let (rows, grid) = vision.run_tower(patches, dtype, device)?;
                 Ok(VisualTokens::picture(rows, grid))
             }
-            Self::FixedSquare { preprocessor, tower, .. } => {
-                let pixels = preprocessor.image(image);
+            Self::FixedSquare(vision) => {
+                let pixels = vision.preprocessor.image(image);
                 let shape = pixels.dim();
                 let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
-                embed_square(tower, &pixels, &mut Trace::off())
+                vision.run_tower(&pixels, &mut Trace::off())
             }
         }
     }
@@ -123,7 +133,7 @@ impl VisionModel {
     ) -> Result<Spliced, FusionError> {
         match self {
             Self::SmartResize(vision) => splice_places(ids, &vision.place_ids(), visuals),
-            Self::FixedSquare { boi, eoi, .. } => splice_between_marks(ids, *boi, *eoi, visuals),
+            Self::FixedSquare(vision) => splice_between_marks(ids, vision.boi, vision.eoi, visuals),
         }
     }
 
@@ -131,7 +141,7 @@ impl VisionModel {
     pub(crate) fn image_limit(&self) -> Option<usize> {
         match self {
             Self::SmartResize(_) => None,
-            Self::FixedSquare { .. } => Some(1),
+            Self::FixedSquare(_) => Some(1),
         }
     }
 }
@@ -162,15 +172,17 @@ impl SmartResizeVision {
     }
 }
 
-/// Runs a tower over one square picture, `(channels, side, side)`.
-pub(crate) fn embed_square(
-    tower: &EvaClipTower,
-    pixels: &Tensor,
-    trace: &mut Trace,
-) -> Result<VisualTokens, FusionError> {
-    let rows = tower.forward(pixels, trace)?; // (tokens + 2, hidden)
-    let side = tower.config().grid_side() / 2;
-    Ok(VisualTokens::picture(rows, (side, side)))
+impl FixedSquareVision {
+    /// Runs the tower over one square picture, `(channels, side, side)`.
+    pub(crate) fn run_tower(
+        &self,
+        pixels: &Tensor,
+        trace: &mut Trace,
+    ) -> Result<VisualTokens, FusionError> {
+        let rows = self.tower.forward(pixels, trace)?; // (tokens + 2, hidden)
+        let side = self.tower.config().grid_side() / 2;
+        Ok(VisualTokens::picture(rows, (side, side)))
+    }
 }
 
 fn tensor(

@@ -2,7 +2,7 @@
 
 use super::{Family, Parts, config};
 use crate::FusionError;
-use crate::visual::VisionModel;
+use crate::visual::{FixedSquareVision, VisionModel};
 use glm4v_language::{ChatGlmConfig, Decoder, DecoderConfig, InvalidLogits, TensorNames};
 use glm4v_vision::{EvaClipConfig, EvaClipTower, FixedSquarePreprocessor};
 use glm4v_weights::{Files, Weights};
@@ -42,10 +42,11 @@ fn load_vision(
         id.ok_or_else(|| FusionError::MissingField { file: files.describe("config.json"), field })
     };
     let (hidden, inner) = (config.text.hidden_size, config.text.ffn_hidden_size);
-    Ok(VisionModel::FixedSquare {
+    let vision = FixedSquareVision {
         preprocessor: FixedSquarePreprocessor::new(tower.image_size)?,
         tower: EvaClipTower::load(tower, hidden, inner, weights)?,
         boi: required("boi_token_id", config.boi_token_id)?,
         eoi: required("eoi_token_id", config.eoi_token_id)?,
-    })
+    };
+    Ok(VisionModel::FixedSquare(Box::new(vision)))
 }

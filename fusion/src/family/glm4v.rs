@@ -65,7 +65,7 @@ pub(super) fn load_parts(
         image_id: config.image_token_id,
         video: video_ids(config).map(|ids| VideoInput::from_files(files, ids)).transpose()?,
     };
-    let vision = Some(VisionModel::SmartResize(vision));
+    let vision = Some(VisionModel::SmartResize(Box::new(vision)));
     Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
 }
 

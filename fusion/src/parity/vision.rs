@@ -5,13 +5,12 @@
 use super::case::{Case, CaseVideo, integers};
 use super::compare::{self, VISION_BOUND};
 use super::stages::Stages;
-use crate::visual::{SmartResizeVision, VisionModel, embed_square};
+use crate::visual::{FixedSquareVision, SmartResizeVision, VisionModel};
 use crate::{FusionError, Model, VisualTokens};
 use candle_core::{Device, Tensor};
 use glm4v_kernels::Trace;
 use glm4v_vision::{
-    EvaClipTower, FixedSquarePreprocessor, Grid, Image, Patches, Resampler,
-    SmartResizePreprocessor, VideoMetadata, VisionError,
+    Grid, Image, Patches, Resampler, SmartResizePreprocessor, VideoMetadata, VisionError,
 };
 
 /// Red, green, blue.
@@ -30,9 +29,7 @@ pub(super) fn run(
             visuals.extend(videos(model, vision, case, stages)?);
             Ok(visuals)
         }
-        Some(VisionModel::FixedSquare { preprocessor, tower, .. }) => {
-            square(model, preprocessor, tower, case, stages)
-        }
+        Some(VisionModel::FixedSquare(vision)) => square(model, vision, case, stages),
         None => Err(FusionError::TextOnly { model: model.info().name.clone() }),
     }
 }
@@ -152,14 +149,13 @@ fn tower(
 
 fn square(
     model: &Model,
-    preprocessor: &FixedSquarePreprocessor,
-    tower: &EvaClipTower,
+    vision: &FixedSquareVision,
     case: &Case,
     stages: &mut Stages<'_>,
 ) -> Result<Vec<VisualTokens>, FusionError> {
     let images = case.open(&case.file.files)?;
-    let side = preprocessor.side();
-    let prepare = |image: &Image| preprocessor.image(image).into_raw_vec_and_offset().0;
+    let side = vision.preprocessor.side();
+    let prepare = |image: &Image| vision.preprocessor.image(image).into_raw_vec_and_offset().0;
     let ours: Vec<f32> = images.iter().flat_map(prepare).collect();
     stages.hold("pixel_values", |reference| {
         let ours = Tensor::from_vec(ours, (images.len(), CHANNELS, side, side), &Device::Cpu)?;
@@ -169,7 +165,7 @@ fn square(
     });
     let reference = to_model(model, case.require("pixel_values")?)?; // (images, 3, side, side)
     let mut trace = Trace::on();
-    let tokens = embed_square(tower, &reference.get(0)?, &mut trace)?;
+    let tokens = vision.run_tower(&reference.get(0)?, &mut trace)?;
     hold_trace(stages, &trace);
     Ok(vec![tokens])
 }

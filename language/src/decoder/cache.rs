@@ -5,8 +5,9 @@ use candle_core::{Result, Tensor};
 /// Rows that the cache grows by at least, so that decoding does not copy it at each token.
 const GROWTH: usize = 256;
 
-/// One sequence's keys and values in every layer.
-#[derive(Clone, Debug)]
+/// One sequence's keys and values in every layer. Not to be cloned: clones of tensors share their
+/// memory, and the cache writes into it.
+#[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerCache>,
 }
@@ -14,7 +15,7 @@ pub struct KvCache {
 impl KvCache {
     /// An empty cache for a decoder of `layers` layers.
     pub fn new(layers: usize) -> Self {
-        Self { layers: vec![LayerCache::default(); layers] }
+        Self { layers: (0..layers).map(|_| LayerCache::default()).collect() }
     }
 
     /// The number of rows that every layer has.
@@ -43,7 +44,7 @@ impl KvCache {
 }
 
 /// Keys and values of one layer: buffers `(kv_heads, capacity, d)` of which `length` rows are used.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct LayerCache {
     buffers: Option<(Tensor, Tensor)>,
     length: usize,
