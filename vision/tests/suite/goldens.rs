@@ -2,7 +2,8 @@
 
 use crate::common::{f32_tensor, fixture, json, read};
 use glm4v_vision::{
-    FixedSquarePreprocessor, Image, Patches, PreprocessorConfig, Resampler, SmartResizePreprocessor,
+    FixedSquarePreprocessor, Image, Patches, Pixels, Preprocessor, PreprocessorConfig, Resampler,
+    SmartResizePreprocessor,
 };
 use safetensors::SafeTensors;
 
@@ -141,4 +142,17 @@ fn published_defaults_fill_an_empty_config() {
     let defaults = SmartResizePreprocessor::for_images(&empty).unwrap();
     let picture = &pictures("glm4v", "one_image")[0];
     assert_eq!(written.image(picture).unwrap(), defaults.image(picture).unwrap());
+}
+
+#[test]
+fn each_family_gets_the_pixels_its_tower_reads() {
+    let picture = &pictures("glm4v", "one_image")[0];
+    let smart = preprocessor("glm4v", false);
+    let square = FixedSquarePreprocessor::new(28).unwrap();
+    let patches = smart.image(picture).unwrap();
+    let pixels = Preprocessor::SmartResize(smart).image(picture).unwrap();
+    assert_eq!(pixels, Pixels::Patches(patches));
+    let side = square.image(picture);
+    let pixels = Preprocessor::FixedSquare(square).image(picture).unwrap();
+    assert_eq!(pixels, Pixels::Square(side));
 }
