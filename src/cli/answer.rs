@@ -77,7 +77,8 @@ impl<'a> Question<'a> {
         let mut parts = vec![Part::Image; visuals.len()];
         parts.push(Part::Text(self.prompt.clone()));
         let system = self.system.map(|text| Message::text(Role::System, text));
-        let messages: Vec<_> = system.into_iter().chain([Message::new(Role::User, parts)]).collect();
+        let messages: Vec<_> =
+            system.into_iter().chain([Message::new(Role::User, parts)]).collect();
         let generation = model.generate(&messages, &visuals, &self.options)?;
         let mut reply = collect(generation, on_piece)?;
         reply.vision = vision;

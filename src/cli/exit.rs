@@ -27,9 +27,9 @@ pub(crate) struct UsageError(pub(crate) String);
 impl Exit {
     /// The end that an error brings.
     pub(crate) fn of_error(error: &anyhow::Error) -> Self {
-        let is_broken_pipe =
-            |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
-        if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken_pipe)) {
+        // Errors of writing come as they are; those of the network are wrapped by their crates.
+        let io: Option<&std::io::Error> = error.downcast_ref();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
             Self::OutputClosed
         } else if error.is::<UsageError>() {
             Self::Usage

@@ -72,9 +72,8 @@ impl Picture {
         } else {
             Ok(vec![path.to_owned()])
         };
-        let nothing = |reason: String| {
-            vec![Self::new(argument.to_owned(), Source::Nothing(reason))]
-        };
+        let nothing =
+            |reason: String| vec![Self::new(argument.to_owned(), Source::Nothing(reason))];
         match found {
             Ok(files) if files.is_empty() && path.is_dir() => {
                 let hint = if recursive { "" } else { "; --recursive looks in the folders below" };

@@ -14,9 +14,7 @@ mod record;
 mod remote;
 
 pub(crate) use answer::{Collector, Question, Reply};
-pub(crate) use args::{
-    ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs,
-};
+pub(crate) use args::{ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs};
 pub(crate) use batch::{Batch, Form};
 pub(crate) use console::{Console, ConsoleArgs};
 pub(crate) use engine::Engine;

@@ -19,7 +19,8 @@ pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
     move |event| match event {
         PullEvent::Waiting => console.note("another process downloads this model; waiting for it"),
         PullEvent::Weights { files, bytes } => {
-            let size = bytes.map_or(String::new(), |bytes| format!(", {:.1} GB", bytes as f64 / 1e9));
+            let size =
+                bytes.map_or(String::new(), |bytes| format!(", {:.1} GB", bytes as f64 / 1e9));
             console.note(&format!("{files} weight files{size}"));
         }
         PullEvent::Progress { file, done, total } if console.has_terminal() => {
@@ -34,7 +35,9 @@ pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
             }
         }
         PullEvent::Progress { .. } => {}
-        PullEvent::Retrying { file, reason } => console.note(&format!("{file}: {reason}; retrying")),
+        PullEvent::Retrying { file, reason } => {
+            console.note(&format!("{file}: {reason}; retrying"))
+        }
         PullEvent::Finished { file } => {
             bar = None;
             console.detail(&format!("{file}: there"));

@@ -1,8 +1,6 @@
 //! `glm4v complete`: text alone.
 
-use crate::cli::{
-    Console, Engine, Exit, GenerateArgs, ModelArgs, Output, Record, Reply, Shown,
-};
+use crate::cli::{Console, Engine, Exit, GenerateArgs, ModelArgs, Output, Record, Reply, Shown};
 use anyhow::Context;
 use glm4v::FinishReason;
 use std::io::Read;

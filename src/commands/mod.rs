@@ -10,6 +10,7 @@ mod man;
 mod models;
 mod ocr;
 mod parity;
+mod score;
 
 use crate::cli::{Console, Exit};
 use clap::Subcommand;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Complete(complete::Args),
     Models(models::Args),
     Parity(parity::Args),
+    Score(score::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -39,6 +41,7 @@ pub(crate) fn run(command: &Command, console: Console) -> anyhow::Result<Exit> {
         Command::Complete(args) => complete::run(args, console),
         Command::Models(args) => models::run(args, console),
         Command::Parity(args) => parity::run(args, console),
+        Command::Score(args) => score::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -113,8 +113,7 @@ mod tests {
             table.to_markdown(),
             "|  |  |\n| --- | --- |\n| Apples | 12 |\n| Pears, green | 7.5 |\n"
         );
-        let expected =
-            json!({"image": "a.png", "header": null, "rows": [["Apples", 12], ["Pears, green", 7.5]]});
+        let expected = json!({"image": "a.png", "header": null, "rows": [["Apples", 12], ["Pears, green", 7.5]]});
         assert_eq!(table.to_json("a.png"), expected);
     }
 

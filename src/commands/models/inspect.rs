@@ -99,7 +99,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Checkpoint::open(locate(&args.model)?)?
     };
     let card = card(&checkpoint, args)?;
-    if args.json { print_json(&card)? } else { print(&card)? }
+    if args.json {
+        print_json(&card)?
+    } else {
+        print(&card)?
+    }
     Ok(Exit::Done)
 }
 

@@ -25,8 +25,10 @@ struct Entry {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let hub = HubOptions::from_env()?;
     let built_in = Entry { name: NANO, id: None, here: true };
-    let aliases = ModelSource::aliases().iter().map(|&(name, id)| {
-        Entry { name, id: Some(id), here: cached(id, None, &hub).is_some() }
+    let aliases = ModelSource::aliases().iter().map(|&(name, id)| Entry {
+        name,
+        id: Some(id),
+        here: cached(id, None, &hub).is_some(),
     });
     for entry in [built_in].into_iter().chain(aliases) {
         if args.json {
