@@ -303,14 +303,13 @@ mod tests {
     #[test]
     fn between_marks_all_patches_share_a_position() {
         let (boi, other, eoi) = (BEGIN, 9, END);
-        let tokens = VisualTokens::picture(rows(2 * 2 + 2), (2, 2));
-        let spliced =
-            splice_between_marks(&[7, boi, other, eoi, 8], boi, eoi, &[tokens.clone()]).unwrap();
+        let tokens = [VisualTokens::picture(rows(2 * 2 + 2), (2, 2))];
+        let spliced = splice_between_marks(&[7, boi, other, eoi, 8], boi, eoi, &tokens).unwrap();
         let positions: Vec<u32> = spliced.positions.iter().map(|at| at.t).collect();
         assert_eq!(positions, [0, 1, 2, 2, 2, 2, 3, 4]);
         assert_eq!((spliced.next_position, spliced.image_rows()), (5, 6));
         // Marks that are not three ids apart are text.
-        let error = splice_between_marks(&[boi, eoi], boi, eoi, &[tokens]).unwrap_err();
+        let error = splice_between_marks(&[boi, eoi], boi, eoi, &tokens).unwrap_err();
         assert!(matches!(error, FusionError::ImageCount { places: 0, images: 1 }), "{error}");
     }
 }

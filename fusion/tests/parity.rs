@@ -1,12 +1,12 @@
 //! Every stage against the reference outputs in `tests/fixtures/goldens`, and that a difference
 //! anywhere is found and named.
 
-use candle_core::{Device, Tensor};
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
+use candle_core::Device;
 use glm4v_fusion::LoadOptions;
 use glm4v_fusion::parity::{CaseReport, StageReport, run};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use tempfile::TempDir;
 
 fn goldens(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/goldens").join(name)
