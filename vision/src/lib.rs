@@ -13,8 +13,7 @@ pub use self::image::{AlphaMode, Image, ImageOptions};
 pub use error::VisionError;
 pub use grid::Grid;
 pub use preprocess::{
-    FixedSquarePreprocessor, Patches, PixelLimits, Pixels, Preprocessor, PreprocessorConfig,
-    SmartResizePreprocessor,
+    FixedSquarePreprocessor, Patches, PixelLimits, PreprocessorConfig, SmartResizePreprocessor,
 };
 pub use resize::{Resampler, resize};
 pub use smart_resize::{SizeRule, smart_resize};

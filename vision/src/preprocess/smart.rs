@@ -63,15 +63,6 @@ impl SmartResizePreprocessor {
         Self { resampler, ..self }
     }
 
-    /// The grid that an image of `width` by `height` pixels will have, without making it.
-    ///
-    /// # Errors
-    /// As [`SmartResizePreprocessor::image`].
-    pub fn image_grid(&self, width: u32, height: u32) -> Result<Grid, VisionError> {
-        let (height, width) = self.target(self.shape.frames, width, height)?;
-        Ok(self.shape.grid(1, height, width))
-    }
-
     /// Prepares a still, which counts as one temporal patch of equal frames.
     ///
     /// # Errors

@@ -47,14 +47,17 @@ impl EvaClipConfig {
     /// [`VisionError::Config`], naming the field, when one doesn't.
     pub fn validate(&self) -> Result<(), VisionError> {
         let wrong = |field: &str, reason: String| Err(VisionError::config(field, reason));
-        if self.num_heads == 0 || self.hidden_size == 0 || self.hidden_size % self.num_heads != 0 {
+        if self.num_heads == 0
+            || self.hidden_size == 0
+            || !self.hidden_size.is_multiple_of(self.num_heads)
+        {
             return wrong(
                 "hidden_size",
                 format!("{} is not a multiple of num_heads ({})", self.hidden_size, self.num_heads),
             );
         }
         if self.patch_size == 0
-            || self.image_size % (2 * self.patch_size) != 0
+            || !self.image_size.is_multiple_of(2 * self.patch_size)
             || self.image_size > 1 << 20
         {
             return wrong(

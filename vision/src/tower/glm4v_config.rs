@@ -122,7 +122,7 @@ impl Glm4vVisionConfig {
                 return wrong(field, format!("{value} is outside 1 to {}", 1 << 20));
             }
         }
-        if self.hidden_size % (4 * self.num_heads) != 0 {
+        if !self.hidden_size.is_multiple_of(4 * self.num_heads) {
             return wrong(
                 "hidden_size",
                 format!(

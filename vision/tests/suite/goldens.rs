@@ -2,8 +2,7 @@
 
 use crate::common::{f32_tensor, fixture, json, read};
 use glm4v_vision::{
-    FixedSquarePreprocessor, Image, Patches, Pixels, Preprocessor, PreprocessorConfig, Resampler,
-    SmartResizePreprocessor,
+    FixedSquarePreprocessor, Image, Patches, PreprocessorConfig, Resampler, SmartResizePreprocessor,
 };
 use safetensors::SafeTensors;
 
@@ -124,17 +123,6 @@ fn squares_equal_those_of_glm_4v_9b() {
 }
 
 #[test]
-fn a_grid_is_known_without_the_pixels() {
-    for &(model, case, video) in PATCH_CASES.iter().filter(|case| !case.2) {
-        let preprocessor = preprocessor(model, video);
-        for image in pictures(model, case) {
-            let grid = preprocessor.image_grid(image.width(), image.height()).unwrap();
-            assert_eq!(grid, preprocessor.image(&image).unwrap().grid, "{model}/{case}");
-        }
-    }
-}
-
-#[test]
 fn published_defaults_fill_an_empty_config() {
     let empty: PreprocessorConfig = serde_json::from_str("{}").unwrap();
     assert_eq!(empty, PreprocessorConfig::default());
@@ -142,17 +130,4 @@ fn published_defaults_fill_an_empty_config() {
     let defaults = SmartResizePreprocessor::for_images(&empty).unwrap();
     let picture = &pictures("glm4v", "one_image")[0];
     assert_eq!(written.image(picture).unwrap(), defaults.image(picture).unwrap());
-}
-
-#[test]
-fn each_family_gets_the_pixels_its_tower_reads() {
-    let picture = &pictures("glm4v", "one_image")[0];
-    let smart = preprocessor("glm4v", false);
-    let square = FixedSquarePreprocessor::new(28).unwrap();
-    let patches = smart.image(picture).unwrap();
-    let pixels = Preprocessor::SmartResize(smart).image(picture).unwrap();
-    assert_eq!(pixels, Pixels::Patches(patches));
-    let side = square.image(picture);
-    let pixels = Preprocessor::FixedSquare(square).image(picture).unwrap();
-    assert_eq!(pixels, Pixels::Square(side));
 }
