@@ -1,7 +1,7 @@
 //! The semantics of Python's text functions that the reference scorers lean on.
 
 /// Whether Python's `str.isspace` holds: Unicode white space and the four separators of ASCII.
-fn is_space(c: char) -> bool {
+pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 

@@ -47,18 +47,39 @@ impl Item {
             .ok_or(ScoreError::WrongForm { field: "prediction", expected: "a text" })
     }
 
+    /// The predictions as texts; one text counts as a list of one.
+    ///
+    /// # Errors
+    /// [`ScoreError::WrongForm`] when they are something else.
+    pub fn prediction_texts(&self) -> Result<Vec<&str>, ScoreError> {
+        texts(&self.prediction)
+            .ok_or(ScoreError::WrongForm { field: "prediction", expected: "a list of texts" })
+    }
+
     /// The references as texts; one text counts as a list of one.
     ///
     /// # Errors
     /// [`ScoreError::WrongForm`] when they are something else.
     pub fn reference_texts(&self) -> Result<Vec<&str>, ScoreError> {
-        let wrong = ScoreError::WrongForm { field: "references", expected: "a list of texts" };
-        match &self.references {
-            Value::String(text) => Ok(vec![text]),
-            Value::Array(items) => {
-                items.iter().map(Value::as_str).collect::<Option<_>>().ok_or(wrong)
-            }
-            _ => Err(wrong),
-        }
+        texts(&self.references)
+            .ok_or(ScoreError::WrongForm { field: "references", expected: "a list of texts" })
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    match value {
+        Value::String(text) => Some(vec![text]),
+        Value::Array(items) => items.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
+/// A score as JSON, which has no numbers for infinity and nan: they become texts.
+pub(super) fn number(score: f64) -> Value {
+    match score {
+        f64::INFINITY => Value::from("inf"),
+        f64::NEG_INFINITY => Value::from("-inf"),
+        _ if score.is_nan() => Value::from("nan"),
+        _ => Value::from(score),
     }
 }

@@ -4,6 +4,7 @@
 //! `glm4v score`. A new metric is a module here and a line in [`ALL`].
 
 pub mod anls;
+pub mod cer_wer;
 mod item;
 pub mod relaxed_accuracy;
 
@@ -25,7 +26,7 @@ pub struct MetricInfo {
 }
 
 /// Every metric. The first variant of each is its default, the leaderboard's.
-const ALL: &[&[MetricInfo]] = &[anls::METRICS, relaxed_accuracy::METRICS];
+const ALL: &[&[MetricInfo]] = &[anls::METRICS, cer_wer::METRICS, relaxed_accuracy::METRICS];
 
 /// Every metric and variant.
 pub fn all() -> impl Iterator<Item = &'static MetricInfo> {
