@@ -3,6 +3,7 @@
 //! A metric is a plain function of a prediction and its references. Where the reference scorers
 //! differ from one another, each is a variant with a name, such as `anls:lmms_eval`.
 
+mod assignment;
 mod bootstrap;
 mod error;
 pub mod metrics;

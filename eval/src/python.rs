@@ -15,6 +15,23 @@ pub(crate) fn collapse_spaces(text: &str) -> String {
     text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
+/// `text.splitlines()`.
+pub(crate) fn split_lines(text: &str) -> Vec<&str> {
+    let ends_line = |c: char| matches!(c, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(ends_line) {
+        lines.push(&rest[..end]);
+        let ending = if rest[end..].starts_with("\r\n") { "\r\n".len() } else { 0 };
+        let ending = ending.max(rest[end..].chars().next().map_or(0, char::len_utf8));
+        rest = &rest[end + ending..];
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
+}
+
 /// Code points, Python's `len`.
 pub(crate) fn length(text: &str) -> usize {
     text.chars().count()
@@ -104,6 +121,12 @@ mod tests {
             assert_eq!(float(text), Some(value), "{text:?}");
         }
         assert!(float("NaN").is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn lines_end_where_python_ends_them() {
+        assert_eq!(split_lines("a\r\nb\n\nc\u{2028}d\r\x0be\n"), ["a", "b", "", "c", "d", "", "e"]);
+        assert_eq!(split_lines(""), [""; 0]);
     }
 
     #[test]

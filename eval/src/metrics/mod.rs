@@ -5,6 +5,7 @@
 
 pub mod anls;
 pub mod cer_wer;
+pub mod chart_table;
 mod item;
 pub mod relaxed_accuracy;
 
@@ -26,7 +27,8 @@ pub struct MetricInfo {
 }
 
 /// Every metric. The first variant of each is its default, the leaderboard's.
-const ALL: &[&[MetricInfo]] = &[anls::METRICS, cer_wer::METRICS, relaxed_accuracy::METRICS];
+const ALL: &[&[MetricInfo]] =
+    &[anls::METRICS, cer_wer::METRICS, chart_table::METRICS, relaxed_accuracy::METRICS];
 
 /// Every metric and variant.
 pub fn all() -> impl Iterator<Item = &'static MetricInfo> {
