@@ -1,8 +1,32 @@
 //! The semantics of Python's text functions that the reference scorers lean on.
 
+mod literal;
+mod repr;
+
+pub(crate) use literal::Literal;
+pub(crate) use repr::{float_repr, text_repr};
+
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
+
 /// Whether Python's `str.isspace` holds: Unicode white space and the four separators of ASCII.
 pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+/// Whether `c` is `\w` in Python's `re`: a letter, a number or `_`. Marks that combine are not.
+pub(crate) fn is_word(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || c == '_';
+    }
+    matches!(
+        c.general_category_group(),
+        GeneralCategoryGroup::Letter | GeneralCategoryGroup::Number
+    )
+}
+
+/// Whether `c` is `\d` in Python's `re`.
+pub(crate) fn is_decimal(c: char) -> bool {
+    ascii_digit(c).is_some_and(|c| c.is_ascii_digit())
 }
 
 /// `text.strip()`.

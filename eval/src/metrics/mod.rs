@@ -6,7 +6,9 @@
 pub mod anls;
 pub mod cer_wer;
 pub mod chart_table;
+pub mod chartqapro;
 mod item;
+pub mod mmmu_open;
 pub mod relaxed_accuracy;
 
 pub use item::{Item, ScoreError};
@@ -27,8 +29,14 @@ pub struct MetricInfo {
 }
 
 /// Every metric. The first variant of each is its default, the leaderboard's.
-const ALL: &[&[MetricInfo]] =
-    &[anls::METRICS, cer_wer::METRICS, chart_table::METRICS, relaxed_accuracy::METRICS];
+const ALL: &[&[MetricInfo]] = &[
+    anls::METRICS,
+    cer_wer::METRICS,
+    chart_table::METRICS,
+    chartqapro::METRICS,
+    mmmu_open::METRICS,
+    relaxed_accuracy::METRICS,
+];
 
 /// Every metric and variant.
 pub fn all() -> impl Iterator<Item = &'static MetricInfo> {
