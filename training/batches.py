@@ -82,32 +82,43 @@ PATCHES_PER_BATCH = 3600
 
 
 def make(r, stage, encoder):
-    """One batch of a stage: the stages come one after another in training, each wider than the last."""
-    easy = stage in ("glyphs_easy", "words_easy", "lines_easy")
+    """One batch of a stage, all images of one size. Stages come one after another in training, each wider than the last."""
+    easy = stage.endswith("_easy")
     if stage.startswith("glyphs"):
-        made = [(samples.dense_text(r, easy), None) for _ in range(40)]
-        return collate(encoder, made)
-    kind = r.random()
+        return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])
     if stage.startswith("words"):
-        width = 28 * r.randint(3, 5)
-        return collate(encoder, [samples.text_lines(r, width, 28, easy, most_words=1) for _ in range(64)])
-    if stage.startswith("lines"):
-        width, height = 28 * r.randint(3, 8), 28
-        make_one = lambda: samples.text_lines(r, width, height, easy)
-    elif kind < 0.25:
-        width, height = 28 * r.randint(3, 12), 28 * r.choice([1, 1, 1, 2])
-        make_one = lambda: samples.text_lines(r, width, height)
-    elif kind < 0.37:
-        width, height = 28 * r.randint(6, 12), 28 * r.randint(2, 6)
-        make_one = lambda: samples.text_lines(r, width, height)
-    elif kind < 0.42:
-        width, height = 28 * r.randint(4, 10), 28 * r.randint(3, 8)
-        make_one = lambda: samples.without_text(r, width, height)
+        size, one = (r.randint(3, 5), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
+    elif stage.startswith("lines"):
+        size, one = (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy)
     else:
-        width, height = r.choice(samples.CHART_SIZES if r.random() < 0.85 else samples.LARGE_CHART_SIZES)
-        make_one = lambda: samples.chart(r, width, height)
+        size, one = _mixed(r, easy)
+    width, height = size[0] * samples.UNIT, size[1] * samples.UNIT
     n = PATCHES_PER_BATCH // (width * height // PATCH**2)
-    return collate(encoder, [make_one() for _ in range(max(4, min(n, 128)))])
+    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(4, min(n, 128)))])
+
+
+def _stretched(r, one, width, height, easy):
+    """A sample drawn at another size and resized: real images are seldom a whole number of patches."""
+    if easy or r.random() < 0.4:
+        return one(width, height)
+    x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
+    canvas, turns = one(int(width * x), int(height * y))
+    canvas.fit(width, height)
+    return canvas, turns
+
+
+def _mixed(r, easy):
+    """Charts above all, lines, paragraphs and images without text; a size in units of 28 pixels."""
+    kind = r.random()
+    if kind < 0.05:
+        return (r.randint(4, 10), r.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
+    if kind < (0.33 if easy else 0.28):
+        return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
+    if not easy and kind < 0.4:
+        return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
+    sizes = samples.CHART_SIZES[:4] if easy else samples.CHART_SIZES if r.random() < 0.85 else samples.LARGE_CHART_SIZES
+    width, height = r.choice(sizes)
+    return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=8)
 
 
 def produce(queue, stage, encoder, seed):

@@ -50,6 +50,13 @@ class Canvas:
                 self.glyphs.append((char, x + advance / 2, middle))
             x += advance
 
+    def fit(self, width, height):
+        """Resizes the image and its glyph centres, as preprocessing does to an image of another size."""
+        x, y = width / self.image.width, height / self.image.height
+        self.image = self.image.resize((width, height), Image.BICUBIC)
+        self.draw = ImageDraw.Draw(self.image)
+        self.glyphs = [(char, gx * x, gy * y) for char, gx, gy in self.glyphs]
+
     @staticmethod
     def _baseline(y, font, vertical):
         ascent, descent = font.getmetrics()

@@ -7,22 +7,25 @@ COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44),
 KINDS = {"bar": "bar chart", "hbar": "horizontal bar chart", "line": "line chart", "pie": "pie chart"}
 
 
+LONG = ("Convert the chart to a table.", "Describe this image.")
+
+
 class Chart:
     """The data of a chart, and whether its values are written beside the marks."""
 
-    def __init__(self, r, most, test):
+    def __init__(self, r, most, test, easy=False):
         self.kind = r.choice(["bar", "bar", "bar", "hbar", "line", "pie"])
         n = r.randint(2, most)
-        self.names = categories(r, n, test)
+        self.names = categories(r, n, test, easy)
         top = r.choice([10, 20, 50, 100, 200, 500, 1000])
         self.top = top
-        if r.random() < 0.15:
+        if not easy and r.random() < 0.15:
             self.values = [f"{r.randint(1, top)}.{r.randint(0, 9)}" for _ in range(n)]
         else:
             self.values = [str(r.randint(1, top)) for _ in range(n)]
         distinct = r.random() < 0.5 or self.kind == "pie"
         self.colours = r.sample(list(COLOURS), n) if distinct else [r.choice(list(COLOURS))] * n
-        self.title = make_title(r, test)
+        self.title = make_title(r, test, easy)
 
     def numbers(self):
         return [float(v) for v in self.values]
@@ -147,7 +150,7 @@ def describe(chart):
 
 
 def questions(r, chart, most):
-    """Up to `most` different (question, answer) pairs, in random order."""
+    """Up to `most` different (question, answer) pairs: short ones in random order, then a long one; or a long one alone."""
     names, values, numbers = chart.names, chart.values, chart.numbers()
     high, low = numbers.index(max(numbers)), numbers.index(min(numbers))
     i, j = r.sample(range(len(names)), 2)
@@ -168,4 +171,9 @@ def questions(r, chart, most):
         found.append((f"What is the sum of {names[i]} and {names[j]}?", str(a + b)))
         found.append((f"What is the difference between {names[i]} and {names[j]}?", str(abs(a - b))))
     r.shuffle(found)
-    return found[:most]
+    long = [turn for turn in found if turn[0] in LONG]
+    short = [turn for turn in found if turn[0] not in LONG]
+    # A long answer holds the short ones: after it they could be copied from it, and not be read.
+    if r.random() < 0.3:
+        return long[:1]
+    return short[: most - 1] + long[:1]

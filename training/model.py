@@ -10,7 +10,7 @@ from torch import nn
 VISION = dict(depth=4, hidden_size=256, num_heads=4, out_hidden_size=256, intermediate_size=512, image_size=336, patch_size=14,
               spatial_merge_size=2, temporal_patch_size=2, in_channels=3, rms_norm_eps=1e-5, hidden_act="silu", attention_bias=False,
               attention_dropout=0.0, initializer_range=0.02, model_type="glm4v_vision")
-TEXT = dict(hidden_size=256, intermediate_size=640, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2,
+TEXT = dict(hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
             max_position_embeddings=4096, rms_norm_eps=1e-5, hidden_act="silu", rope_theta=10000.0, partial_rotary_factor=0.5,
             rope_scaling={"rope_type": "default", "mrope_section": [4, 6, 6]}, attention_dropout=0.0, use_cache=True, model_type="glm4v_text")
 

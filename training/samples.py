@@ -118,6 +118,6 @@ LARGE_CHART_SIZES = [(392, 308), (448, 336)]
 
 def chart(r, width, height, easy=False, test=False, turns=5):
     most = 4 if width < 280 else 6 if width < 400 else 8
-    data = charts.Chart(r, most, test)
+    data = charts.Chart(r, most, test, easy)
     canvas = charts.draw(r, data, width, height, easy, test)
     return canvas, charts.questions(r, data, turns)

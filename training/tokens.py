@@ -1,39 +1,29 @@
-"""The nano vocabulary: special tokens, all bytes, and merges for the words of prompts."""
-import random
+"""The nano vocabulary: special tokens, all bytes, and the fixed phrases of prompts and answers.
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-
-import charts
-import samples
+What is read off an image is spelt byte by byte, so that each token is one character that the tower
+has seen; a merge would join characters that stand in different patches.
+"""
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 SPECIAL = ["<|endoftext|>", "[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
            "<|begin_of_image|>", "<|end_of_image|>", "<|begin_of_video|>", "<|end_of_video|>", "<|image|>", "<|video|>", "<think>", "</think>",
            "<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>"]
-VOCAB_SIZE = 384
-# A leading space belongs to the word after it; digits and marks stand alone, so that what is read is spelt.
-SPLIT = r" ?[A-Za-z]+|[0-9]|\s+|[^\sA-Za-z0-9]"
-
-
-def _boilerplate():
-    """Prompts and the fixed words of answers, with the data left out."""
-    r = random.Random(0)
-    for _ in range(4000):
-        chart = charts.Chart(r, 6, False)
-        chart.names, chart.title = ["1", "2"], ""
-        chart.values, chart.colours = ["1", "2"], chart.colours[:2]
-        for question, answer in charts.questions(r, chart, 20):
-            yield question
-            if "." in answer or answer in ("Yes", "No") or answer in charts.COLOURS:
-                yield answer
-    for text in (samples.OCR, samples.DESCRIBE, "A photograph. No text.", "A color gradient. No text.", 'Text: "'):
-        yield from [text] * 500
+PHRASES = ["Text Recognition:", "Table Recognition:", "Describe this image.", "Convert the chart to a table.", "What is the value of ",
+           "What is the title of the chart?", "How many categories are there?", "What type of chart is this?", "What is the highest value?",
+           "What is the lowest value?", "Which category has the highest value?", "Which category has the lowest value?", " greater than ",
+           "What is the color of ", "What is the sum of ", "What is the difference between ", "A bar chart titled ", "A horizontal bar chart titled ",
+           "A line chart titled ", "A pie chart titled ", "bar chart", "horizontal bar chart", "line chart", "pie chart", "A photograph.",
+           "A color gradient.", "A texture.", "A plain color.", "Colored shapes.", " No text.", "No text.", "What does it say?", "What is "]
+VOCAB_SIZE = 320
 
 
 def build():
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {text: i for i, text in enumerate(SPECIAL + alphabet)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(_boilerplate(), trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE, special_tokens=SPECIAL, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False))
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in PHRASES])
+    assert tokenizer.get_vocab_size() <= VOCAB_SIZE
     return tokenizer

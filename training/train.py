@@ -31,22 +31,30 @@ SAVE_EVERY = 120  # seconds
 
 
 class Trainee(nn.Module):
-    """The model with the head that reads glyphs off the tower's features; the head is not exported."""
+    """The model with two heads that read glyphs, off the tower's features and off the visual tokens.
+
+    The second makes the projector pass on what the tower has read; without it the decoder has to
+    teach the projector to do so, which takes long. The heads are not exported.
+    """
 
     def __init__(self, vocab, freeze_tower=False):
         super().__init__()
         self.nano = Nano(vocab)
         self.freeze_tower = freeze_tower
-        self.glyph_head = nn.Linear(VISION["hidden_size"], batches.CELLS_X * batches.CELLS_Y * batches.CLASSES)
+        cells = batches.CELLS_X * batches.CELLS_Y * batches.CLASSES
+        self.glyph_head = nn.Linear(VISION["hidden_size"], cells)
+        self.token_head = nn.Linear(VISION["out_hidden_size"], VISION["spatial_merge_size"] ** 2 * cells)
 
     def losses(self, batch):
         h, w = batch["grid"]
         tower = self.nano.visual()
         with torch.set_grad_enabled(not self.freeze_tower and torch.is_grad_enabled()):
             features = tower.features(batch["patches"], h, w)
-            out = {"glyph": self._glyph_loss(features, batch["glyphs"])}
+            out = {"glyph": self._glyph_loss(self.glyph_head, features, batch["glyphs"])}
+        visual = tower.tokens(features)
+        out["token_glyph"] = self._glyph_loss(self.token_head, visual, batch["glyphs"])
         if "after" in batch:
-            states = self.nano.answer_states(batch["before"], tower.tokens(features), batch["after"], h, w)
+            states = self.nano.answer_states(batch["before"], visual, batch["after"], h, w)
             start = states.shape[1] - batch["after"].shape[1]
             learn = batch["learn"][:, 1:] == 1
             logits = self.nano.logits(states[:, start:-1][learn])
@@ -55,13 +63,14 @@ class Trainee(nn.Module):
             out["accuracy"] = (logits.argmax(-1) == targets).float().mean().detach()
         return out
 
-    def _glyph_loss(self, features, glyphs):
-        """Every cell with a glyph, and as many empty ones again."""
+    def _glyph_loss(self, head, features, glyphs):
+        """Every cell with a glyph, and some of the empty ones."""
         glyphs = glyphs.flatten()
-        keep = (glyphs > 0) | (torch.rand(glyphs.shape) < 0.12)
-        cells = self.glyph_head(features).view(-1, batches.CLASSES)[keep]
-        self.glyph_accuracy = (cells.argmax(-1) == glyphs[keep])[glyphs[keep] > 0].float().mean().detach()
-        return F.cross_entropy(cells, glyphs[keep])
+        keep = ((glyphs > 0) | (torch.rand(glyphs.shape) < 0.1)).nonzero()[:, 0]
+        cells = head(features).view(-1, batches.CLASSES)[keep]
+        wanted = glyphs[keep]
+        self.glyph_accuracy = (cells.argmax(-1) == wanted)[wanted > 0].float().mean().detach()
+        return F.cross_entropy(cells, wanted)
 
 
 def is_tower(name):
@@ -151,8 +160,10 @@ class Run:
             stage.value = name.encode()
             started = time.time()
             _, batch = queue.get()
-            losses = self.model.losses(batch)
-            loss = losses.get("answer", 0.0) + (0.0 if self.model.freeze_tower else glyph_weight * losses["glyph"])
+            with torch.autocast("cpu", torch.bfloat16):
+                losses = self.model.losses(batch)
+            glyphs = losses["token_glyph"] + (0.0 if self.model.freeze_tower else losses["glyph"])
+            loss = losses.get("answer", 0.0) + glyph_weight * glyphs
             self._update(loss, learning_rate(share))
             self._average(share)
             self.spent += time.time() - started
