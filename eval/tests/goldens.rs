@@ -1,5 +1,7 @@
 //! Our scores held against the reference scorers', on rows of their own.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use glm4v_eval::{metrics, score_goldens, score_predictions};
 use std::collections::BTreeSet;
 use std::fs::{File, read_dir};

@@ -1,5 +1,7 @@
 //! Rotary embedding, norms and linear layers held against their definitions written out with loops.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use candle_core::{DType, Device, Tensor};
 use glm4v_kernels::{LayerNorm, Linear, RmsNorm, RotaryLayout, RotaryTable};
 use proptest::prelude::*;
