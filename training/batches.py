@@ -70,7 +70,7 @@ def collate(encoder, made):
     if made[0][1] is None:
         return batch
     encoded = [encoder.after(turns) for _, turns in made]
-    length = max(len(ids) for ids, _ in encoded)
+    length = -(-max(len(ids) for ids, _ in encoded) // 16) * 16  # few lengths: each new one costs a compilation
     pad = encoder.id("<|endoftext|>")
     batch["before"] = torch.tensor([encoder.before] * len(made))
     batch["after"] = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in encoded])

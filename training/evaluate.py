@@ -11,8 +11,10 @@ import sys
 import tempfile
 
 import charts
+import matplotlib_charts
+import photographs
 import samples
-from canvas import Canvas, choose_font, text_width
+from canvas import TEST_FONTS, Canvas, choose_font, text_width
 from words import token
 
 SEED = 20261124
@@ -37,18 +39,38 @@ def paragraph(r):
 def chart(r):
     width, height = r.choice(samples.CHART_SIZES + samples.LARGE_CHART_SIZES)
     canvas, turns = samples.chart(r, width, height, test=True, turns=20)
-    wanted = [t for t in turns if t[0] not in (samples.DESCRIBE, "Convert the chart to a table.")]
-    return canvas, [r.choice(wanted)]
+    wanted = [t for t in turns if t[0] not in charts.LONG]
+    return (canvas, [r.choice(wanted)]) if wanted else chart(r)
+
+
+def chart_of_matplotlib(r):
+    """A chart drawn by a program that training did not draw with."""
+    data = charts.Chart(r, 6, test=True)
+    while max(len(n) for n in data.names) * len(data.names) > 40:  # labels that would run into one another
+        data = charts.Chart(r, 6, test=True)
+    canvas = Canvas(1, 1)
+    canvas.image = matplotlib_charts.draw(r, data, r.choice([400, 448, 480]), r.choice([300, 336]), r.choice(TEST_FONTS))
+    wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]
+    return (canvas, [r.choice(wanted)]) if wanted else chart_of_matplotlib(r)
 
 
 def chart_table(r):
     width, height = r.choice(samples.CHART_SIZES)
-    canvas, turns = samples.chart(r, width, height, test=True, turns=20)
-    return canvas, [t for t in turns if t[0] == "Convert the chart to a table."]
+    while True:
+        canvas, turns = samples.chart(r, width, height, test=True, turns=20)
+        tables = [t for t in turns if t[0] == "Convert the chart to a table."]
+        if tables:
+            return canvas, tables
 
 
 def no_text(r):
-    canvas, _ = samples.without_text(r, 28 * r.randint(5, 12), 28 * r.randint(5, 10))
+    """Photographs that training never saw, or textures and the like; half and half."""
+    width, height = 28 * r.randint(5, 12), 28 * r.randint(5, 10)
+    if r.random() < 0.5:
+        canvas = Canvas(width, height)
+        canvas.image = samples.crop(r, r.choice(photographs.unseen()), width, height)
+    else:
+        canvas, _ = samples.without_text(r, width, height)
     return canvas, [(samples.OCR, "No text.")]
 
 
@@ -56,6 +78,15 @@ def ask(binary, model, image, prompt):
     command = [binary, "ask", image, "-p", prompt, "--json", "-q", "--temperature", "0", "--max-tokens", "300"]
     done = subprocess.run(command + (["--model", model] if model else []), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["text"].strip()
+
+
+def mapping_similarity(binary, pairs):
+    """Mean F1 of the relative mapping similarity (Liu et al. 2022), by the runtime's own scorer."""
+    lines = [json.dumps({"id": i, "prediction": found, "references": [wanted]}) for i, (found, wanted) in enumerate(pairs)]
+    command = [binary, "score", "--metric", "chart_table:rms_per_point", "-", "--items", "--json"]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
+    items = [json.loads(line) for line in done.stdout.splitlines()]
+    return sum(item["score"]["f1"] for item in items if "id" in item) / len(pairs)
 
 
 def edit_distance(a, b):
@@ -72,16 +103,17 @@ def cells(table):
     return [tuple(p.strip() for p in row.split("|", 1)) for row in table.splitlines() if "|" in row]
 
 
-def score(pairs, task):
+def score(binary, pairs, task):
     n = len(pairs)
     exact = sum(a == b for a, b in pairs) / n
     if task in ("line", "paragraph"):
         rate = sum(edit_distance(a, b) for a, b in pairs) / sum(len(b) for _, b in pairs)
         return {"n": n, "character_error_rate": round(rate, 4), "exact": round(exact, 3)}
     if task == "chart_table":
+        similarity = mapping_similarity(binary, pairs)
         hits = sum(len(set(cells(a)) & set(cells(b))) for a, b in pairs)
         found, wanted = sum(len(cells(a)) for a, _ in pairs), sum(len(cells(b)) for _, b in pairs)
-        return {"n": n, "exact_row_f1": round(2 * hits / max(1, found + wanted), 3), "exact": round(exact, 3)}
+        return {"n": n, "relative_mapping_similarity_f1": round(similarity, 3), "exact_row_f1": round(2 * hits / max(1, found + wanted), 3), "exact": round(exact, 3)}
     return {"n": n, "exact": round(exact, 3)}
 
 
@@ -91,7 +123,7 @@ def main():
     n = int(sys.argv[sys.argv.index("--n") + 1]) if "--n" in sys.argv else 60
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for task in (line, paragraph, chart, chart_table, no_text):
+        for task in (line, paragraph, chart, chart_of_matplotlib, chart_table, no_text):
             r = random.Random(SEED)
             pairs = []
             for i in range(n):
@@ -99,7 +131,7 @@ def main():
                 image = os.path.join(folder, f"{task.__name__}_{i}.png")
                 canvas.image.save(image)
                 pairs.append((ask(binary, model, image, prompt), wanted))
-            result[task.__name__] = score(pairs, task.__name__)
+            result[task.__name__] = score(binary, pairs, task.__name__)
             print(task.__name__, result[task.__name__], pairs[:3], file=sys.stderr, flush=True)
     print(json.dumps(result, indent=1))
 

@@ -1,11 +1,9 @@
 """Samples: an image whose sides are multiples of 28 pixels, glyph centres, and (prompt, answer) turns."""
-import os
-import random
-
 import numpy as np
 from PIL import Image, ImageFilter
 
 import charts
+import photographs
 from canvas import Canvas, choose_font, colours, text_width
 from words import token, word
 
@@ -63,21 +61,12 @@ def text_lines(r, width, height, easy=False, test=False, sizes=(13, 24), most_wo
 
 
 PHOTO = "A photograph."
-_photos = None
-
-
-def _load_photos():
-    global _photos
-    if _photos is None:
-        from skimage import data
-        names = ["astronaut", "coffee", "chelsea", "rocket", "camera", "coins", "cell", "moon", "immunohistochemistry", "hubble_deep_field", "brick", "grass", "gravel", "retina"]
-        _photos = []
-        for name in names:
-            try:
-                _photos.append(Image.fromarray(getattr(data, name)()).convert("RGB"))
-            except Exception:  # the package fetches some of its pictures; only those it ships are used
-                continue
-    return _photos
+def crop(r, photo, width, height):
+    """A random part of a photograph, resized."""
+    scale = r.uniform(0.15, 0.9)
+    w, h = int(min(photo.width, photo.height * width / height) * scale), int(min(photo.height, photo.width * height / width) * scale)
+    x, y = r.randint(0, photo.width - w), r.randint(0, photo.height - h)
+    return photo.crop((x, y, x + w, y + h)).resize((width, height), Image.BICUBIC)
 
 
 def without_text(r, width, height):
@@ -85,11 +74,7 @@ def without_text(r, width, height):
     kind = r.choice(["photo", "photo", "gradient", "noise", "plain", "shapes"])
     canvas = Canvas(width, height, tuple(r.randint(0, 255) for _ in range(3)))
     if kind == "photo":
-        photo = r.choice(_load_photos())
-        scale = r.uniform(0.15, 0.9)
-        w, h = int(min(photo.width, photo.height * width / height) * scale), int(min(photo.height, photo.width * height / width) * scale)
-        x, y = r.randint(0, photo.width - w), r.randint(0, photo.height - h)
-        canvas.image = photo.crop((x, y, x + w, y + h)).resize((width, height), Image.BICUBIC)
+        canvas.image = crop(r, r.choice(photographs.seen()), width, height)
         answer = PHOTO
     elif kind == "gradient":
         a, b = (np.array([r.randint(0, 255) for _ in range(3)]) for _ in range(2))

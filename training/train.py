@@ -1,6 +1,7 @@
 """Trains nano from scratch on rendered text and charts.
 
 Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--start CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower]
+Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
 one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--start`
@@ -15,6 +16,7 @@ import os
 import time
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
@@ -98,6 +100,36 @@ def learning_rate(share):
     return min(1.0, share / 0.01 + 0.05) * (1.0 if share < 0.7 else 0.05 + 0.95 * (1 - share) / 0.3)
 
 
+def rank():
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def workers():
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def agreed(seconds):
+    """The mean over the workers, so that all pass from stage to stage, and end, at the same step."""
+    if workers() == 1:
+        return seconds
+    value = torch.tensor([seconds], dtype=torch.float64)
+    dist.all_reduce(value)
+    return value.item() / workers()
+
+
+def average_gradients(model):
+    """Replaces each gradient by its mean over the workers; a parameter that one worker did not use has 0 there."""
+    if workers() == 1:
+        return
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters])
+    dist.all_reduce(flat)
+    start = 0
+    for p in parameters:
+        p.grad = flat[start : start + p.numel()].view_as(p) / workers()
+        start += p.numel()
+
+
 class Run:
     def __init__(self, folder, minutes, stages=STAGES, start=None, tower=None, freeze_tower=False):
         self.folder, self.minutes, self.stages = folder, minutes, stages
@@ -153,7 +185,8 @@ class Run:
         stage.value = stage_at(self.stages, self.spent / 60 / self.minutes)[0].encode()
         queue = mp.Queue(4)
         encoder = batches.Encoder(self.tokenizer)
-        mp.Process(target=batches.produce, args=(queue, stage, encoder, 1000 + self.step), daemon=True).start()
+        seed = 1000 + self.step + 1_000_003 * rank()
+        mp.Process(target=batches.produce, args=(queue, stage, encoder, seed), daemon=True).start()
         log, last_save = {}, time.time()
         while (share := self.spent / 60 / self.minutes) < 1:
             name, glyph_weight = stage_at(self.stages, share)
@@ -166,19 +199,20 @@ class Run:
             loss = losses.get("answer", 0.0) + glyph_weight * glyphs
             self._update(loss, learning_rate(share))
             self._average(share)
-            self.spent += time.time() - started
+            self.spent += agreed(time.time() - started)
             self.step += 1
-            self.seen += len(batch["patches"])
+            self.seen += len(batch["patches"]) * workers()
             for k, v in [*losses.items(), ("glyph_accuracy", self.model.glyph_accuracy)]:
                 log.setdefault(k, []).append(v.item())
-            if self.step % 25 == 0:
+            if rank() == 0 and self.step % 25 == 0:
                 means = {k: round(sum(v) / len(v), 3) for k, v in log.items()}
                 print(f"{self.spent / 60:.1f} min step {self.step} {name} seen {self.seen} {json.dumps(means)}", flush=True)
                 log = {}
-            if time.time() - last_save > SAVE_EVERY:
+            if rank() == 0 and time.time() - last_save > SAVE_EVERY:
                 self.save()
                 last_save = time.time()
-        self.save()
+        if rank() == 0:
+            self.save()
 
     def _update(self, loss, scale):
         for optimiser, rate in ((self.muon, MUON_LR), (self.adam, ADAM_LR)):
@@ -186,6 +220,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
         loss.backward()
+        average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.muon.step()
         self.adam.step()
@@ -200,7 +235,9 @@ def main():
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     a = parser.parse_args()
-    torch.set_num_threads(int(os.environ.get("THREADS", 2)))
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     Run(a.run, a.minutes, a.stages, a.start, a.tower, a.freeze_tower).train()
 
 
