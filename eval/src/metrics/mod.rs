@@ -9,7 +9,10 @@ pub mod chart_table;
 pub mod chartqapro;
 mod item;
 pub mod mmmu_open;
+pub mod ocrbench_v1;
 pub mod relaxed_accuracy;
+pub mod vqa_accuracy;
+pub mod vqa_normalize;
 
 pub use item::{Item, ScoreError};
 
@@ -35,7 +38,10 @@ const ALL: &[&[MetricInfo]] = &[
     chart_table::METRICS,
     chartqapro::METRICS,
     mmmu_open::METRICS,
+    ocrbench_v1::METRICS,
     relaxed_accuracy::METRICS,
+    vqa_accuracy::METRICS,
+    vqa_normalize::METRICS,
 ];
 
 /// Every metric and variant.
