@@ -4,6 +4,7 @@
 //! Sequences are two-dimensional, `(length, width)`; several sequences never share a call.
 
 mod attention;
+mod embedding;
 mod linear;
 mod mapped;
 mod norm;
@@ -11,6 +12,7 @@ mod rotary;
 mod trace;
 
 pub use attention::{Mask, attention};
+pub use embedding::Embedding;
 pub use linear::Linear;
 pub use mapped::MappedFile;
 pub use norm::{LayerNorm, RmsNorm};
