@@ -7,10 +7,16 @@ pub mod anls;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
+pub mod formula_normalize;
 mod item;
+pub mod lmms_omnidocbench;
+pub mod md_table_to_html;
 pub mod mmmu_open;
 pub mod ocrbench_v1;
+pub mod omnidocbench_edit;
+pub mod reading_order;
 pub mod relaxed_accuracy;
+pub mod text_normalize;
 pub mod vqa_accuracy;
 pub mod vqa_normalize;
 
@@ -37,9 +43,15 @@ const ALL: &[&[MetricInfo]] = &[
     cer_wer::METRICS,
     chart_table::METRICS,
     chartqapro::METRICS,
+    formula_normalize::METRICS,
+    lmms_omnidocbench::METRICS,
+    md_table_to_html::METRICS,
     mmmu_open::METRICS,
     ocrbench_v1::METRICS,
+    omnidocbench_edit::METRICS,
+    reading_order::METRICS,
     relaxed_accuracy::METRICS,
+    text_normalize::METRICS,
     vqa_accuracy::METRICS,
     vqa_normalize::METRICS,
 ];
