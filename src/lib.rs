@@ -35,6 +35,7 @@
 //! | keep an image's visual tokens | [`Model::embed`], then [`Model::stream_visual`] |
 //! | hold a conversation | [`Model::chat`] |
 //! | end an answer early | [`CancelToken`] in [`GenerateOptions`], or drop the [`Generation`] |
+//! | part thoughts, answer and boxes | [`Answer::reply`] |
 //! | score given answers | [`Model::log_probabilities`] |
 //!
 //! Nothing here prints or panics on input. The environment is read in one place:
@@ -43,7 +44,7 @@
 
 pub use glm4v_fusion::{
     AlphaMode, Answer, CancelToken, Chat, Chunk, DeviceChoice, FinishReason, FloatType,
-    FusionError as Error, GenerateOptions, Generation, HubOptions, Image, ImageOptions,
-    LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Role, Timings, TokenScore,
-    Usage, VisualTokens,
+    FusionError as Error, GenerateOptions, Generation, Grounding, HubOptions, Image, ImageOptions,
+    LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Reply, Role, Timings,
+    TokenScore, Usage, VisualTokens,
 };

@@ -1,12 +1,15 @@
 //! What comes back from a model.
 
+use glm4v_language::Reply;
 use serde::Serialize;
 use std::time::Duration;
 
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The text, without the token or string that ended it.
+    /// The text as the model wrote it, without the token or string that ended it. The marks of its
+    /// parts, such as `<think>` and `<|begin_of_box|>`, are in it; [`Self::reply`] parts it. When
+    /// the prompt ends with `<think>`, the text begins with it.
     pub text: String,
     /// Why it ended.
     pub finish_reason: FinishReason,
@@ -16,6 +19,13 @@ pub struct Answer {
     pub timings: Timings,
     /// The tokens of the text with their log-probabilities.
     pub tokens: Vec<TokenScore>,
+}
+
+impl Answer {
+    /// The parts of the text: thoughts, answer, boxes.
+    pub fn reply(&self) -> Reply {
+        Reply::parse(&self.text)
+    }
 }
 
 /// Why an answer ended.

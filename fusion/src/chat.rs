@@ -3,7 +3,7 @@
 use crate::ask::user_message;
 use crate::session::Session;
 use crate::{Answer, Chunk, FusionError, GenerateOptions, Model, VisualTokens};
-use glm4v_language::{Message, Role};
+use glm4v_language::{Message, Role, without_thoughts};
 use glm4v_vision::Image;
 use std::time::Instant;
 
@@ -55,7 +55,7 @@ impl Chat {
             on_chunk(&chunk?);
         }
         let (answer, session) = generation.into_answer();
-        messages.push(Message::text(Role::Assistant, answer.text.clone()));
+        messages.push(Message::text(Role::Assistant, without_thoughts(&answer.text)));
         (self.messages, self.images, self.session) = (messages, all_images, session);
         Ok(answer)
     }

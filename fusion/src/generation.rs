@@ -6,7 +6,7 @@ use crate::{
     Answer, CancelToken, FinishReason, FusionError, GenerateOptions, Model, Timings, TokenScore,
     Usage,
 };
-use glm4v_language::{Choice, Detokenizer, Sampler, StopStrings};
+use glm4v_language::{Choice, Detokenizer, Sampler, StopStrings, Tokenizer};
 use std::time::{Duration, Instant};
 
 /// One step of an answer.
@@ -30,6 +30,8 @@ pub struct Generation {
     /// Ids of the prompt and the answer so far, which the repetition penalty looks at.
     history: Vec<u32>,
     limit: usize,
+    /// What the reply begins with though the prompt ends with it.
+    opening: &'static str,
     /// Logits of the next token, or the token whose logits are still to be computed.
     state: State,
     text: String,
@@ -67,9 +69,10 @@ impl Generation {
             model: model.clone(),
             session,
             sampler: Sampler::new(sampling)?,
-            detokenizer: Detokenizer::new(&inner.tokenizer, true),
+            detokenizer: Detokenizer::of_reply(&inner.tokenizer),
             stops: StopStrings::new(options.stop.clone()),
             cancel: options.cancel.clone(),
+            opening: opening(&inner.tokenizer, &ids),
             history: ids,
             limit,
             state,
@@ -135,12 +138,12 @@ impl Generation {
     fn accept(&mut self, choice: Choice) -> Chunk {
         let token = TokenScore { id: choice.token, log_probability: choice.log_probability };
         let ends = self.model.inner().stop_ids.contains(&token.id);
-        let mut text = String::new();
+        let mut text = std::mem::take(&mut self.opening).to_owned();
         if !ends {
             self.history.push(token.id);
             self.tokens.push(token);
             self.usage.completion += 1;
-            text = self.stops.push(&self.detokenizer.push(token.id));
+            text += &self.stops.push(&self.detokenizer.push(token.id));
         }
         self.state = if ends || self.stops.stopped() {
             State::Finished(FinishReason::Stop)
@@ -156,6 +159,14 @@ impl Generation {
         self.text += &text;
         Chunk { text, token }
     }
+}
+
+/// Some templates open the model's thoughts at the end of the prompt.
+fn opening(tokenizer: &Tokenizer, ids: &[u32]) -> &'static str {
+    const THINK: &str = "<think>";
+    let end = ids.get(ids.len().saturating_sub(8)..).unwrap_or_default();
+    let opens = tokenizer.decode(end, false).trim_end().ends_with(THINK);
+    if opens { THINK } else { "" }
 }
 
 impl Iterator for Generation {

@@ -32,6 +32,6 @@ pub use nano::{NANO, nano_checkpoint};
 pub use options::{CancelToken, GenerateOptions};
 pub use visual::VisualTokens;
 
-pub use glm4v_language::{Message, Part, Role};
+pub use glm4v_language::{Grounding, Message, Part, Reply, Role};
 pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoMetadata};
 pub use glm4v_weights::{HubOptions, PullEvent};

@@ -1,6 +1,7 @@
 //! Tokens to text while they arrive.
 
 use crate::Tokenizer;
+use crate::marks::KEPT;
 
 /// Turns a stream of token ids into whole characters. What it gives, joined, is what
 /// [`Tokenizer::decode`] gives for all the ids together.
@@ -8,6 +9,8 @@ use crate::Tokenizer;
 pub struct Detokenizer {
     tokenizer: Tokenizer,
     skip_special: bool,
+    /// Special tokens that give their text all the same.
+    kept: Vec<u32>,
     /// The start of a character whose other bytes have not come yet: three bytes at most.
     pending: Vec<u8>,
 }
@@ -15,13 +18,21 @@ pub struct Detokenizer {
 impl Detokenizer {
     /// A detokenizer at the start of a text. With `skip_special`, special tokens give nothing.
     pub fn new(tokenizer: &Tokenizer, skip_special: bool) -> Self {
-        Self { tokenizer: tokenizer.clone(), skip_special, pending: Vec::new() }
+        let kept = Vec::new();
+        Self { tokenizer: tokenizer.clone(), skip_special, kept, pending: Vec::new() }
+    }
+
+    /// A detokenizer for a model's reply: special tokens give nothing, but those that tell the
+    /// reply's parts apart, such as `<think>` and `<|begin_of_box|>`, give their spelling.
+    pub fn of_reply(tokenizer: &Tokenizer) -> Self {
+        let kept = KEPT.iter().filter_map(|mark| tokenizer.token_id(mark)).collect();
+        Self { kept, ..Self::new(tokenizer, true) }
     }
 
     /// Takes the next token; gives the characters that it completes, often none. Bytes that no
     /// later token can make into a character become U+FFFD at once.
     pub fn push(&mut self, id: u32) -> String {
-        if self.skip_special && self.tokenizer.is_special(id) {
+        if self.skip_special && self.tokenizer.is_special(id) && !self.kept.contains(&id) {
             return String::new();
         }
         self.pending.extend(self.tokenizer.token_bytes(id).unwrap_or_default());

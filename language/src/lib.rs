@@ -4,9 +4,12 @@ mod decoder;
 mod detokenizer;
 mod error;
 mod generation_config;
+mod grounding;
+mod marks;
 mod message;
 mod prompt;
 mod reasoning;
+mod reply;
 mod sampling;
 mod stop;
 mod template;
@@ -19,9 +22,11 @@ pub use decoder::{
 pub use detokenizer::Detokenizer;
 pub use error::LanguageError;
 pub use generation_config::{GenerationConfig, stop_ids};
+pub use grounding::Grounding;
 pub use message::{Message, Part, Role};
 pub use prompt::{PromptFormat, PromptOptions};
 pub use reasoning::{ReasoningSplitter, Split};
+pub use reply::{Reply, without_thoughts};
 pub use sampling::{
     Choice, InvalidLogits, Sampler, SamplingOptions, log_softmax, top_log_probabilities,
 };

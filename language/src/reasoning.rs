@@ -1,12 +1,6 @@
 //! Telling a model's thoughts from its answer.
 
-/// The marks around thoughts in GLM-4.1V-Thinking and later. They are ordinary text to the
-/// tokenizer's decoder, not special tokens.
-const THINK: &str = "<think>";
-const END_OF_THINK: &str = "</think>";
-/// The marks that GLM-4.1V-Thinking puts around the answer after its thoughts.
-const ANSWER: &str = "<answer>";
-const END_OF_ANSWER: &str = "</answer>";
+use crate::marks::{ANSWER, BoxMarkFilter, END_OF_ANSWER, END_OF_THINK, THINK};
 
 /// A piece of a reply, parted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,21 +12,33 @@ pub struct Split {
 }
 
 /// Parts a reply as it arrives: `<think>…</think>` at its start is reasoning, the rest is the
-/// answer, without the marks `<answer>…</answer>` that may stand around it. White space before
-/// either is dropped. A reply without these marks is all answer.
-#[derive(Clone, Debug, Default)]
+/// answer, without the marks `<answer>…</answer>` that may stand around it and without the marks of
+/// boxes in it. White space before either is dropped. A reply without these marks is all answer.
+#[derive(Clone, Debug)]
 pub struct ReasoningSplitter {
     place: Place,
     /// Text that may turn out to be the beginning of a mark.
     pending: String,
     /// Whether some of the part that is being read has been given.
     begun: bool,
+    /// Takes the marks of boxes out of the answer; `None` leaves them.
+    box_marks: Option<BoxMarkFilter>,
+}
+
+impl Default for ReasoningSplitter {
+    fn default() -> Self {
+        Self {
+            place: Place::Start,
+            pending: String::new(),
+            begun: false,
+            box_marks: Some(BoxMarkFilter::default()),
+        }
+    }
 }
 
 /// Where in the reply the reading is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    #[default]
     Start,
     Reasoning,
     AfterReasoning,
@@ -45,6 +51,11 @@ impl ReasoningSplitter {
     /// A splitter at the start of a reply.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same, leaving the marks of boxes in the answer.
+    pub(crate) fn with_box_marks(self) -> Self {
+        Self { box_marks: None, ..self }
     }
 
     /// Takes the next piece of the reply; gives what it makes certain.
@@ -60,6 +71,8 @@ impl ReasoningSplitter {
         let mut split = Split::default();
         let rest = std::mem::take(&mut self.pending);
         self.give(&rest, &mut split);
+        let held = self.box_marks.as_mut().map(BoxMarkFilter::finish).unwrap_or_default();
+        self.add(&held, &mut split);
         split
     }
 
@@ -111,6 +124,16 @@ impl ReasoningSplitter {
     }
 
     fn give(&mut self, text: &str, split: &mut Split) {
+        match &mut self.box_marks {
+            Some(marks) if self.place != Place::Reasoning => {
+                let text = marks.push(text);
+                self.add(&text, split);
+            }
+            _ => self.add(text, split),
+        }
+    }
+
+    fn add(&mut self, text: &str, split: &mut Split) {
         let text = if self.begun { text } else { text.trim_start() };
         self.begun |= !text.is_empty();
         match self.place {
@@ -138,7 +161,11 @@ mod tests {
         whole
     }
 
-    const REPLIES: [(&str, &str, &str); 9] = [
+    const REPLIES: [(&str, &str, &str); 13] = [
+        ("<|begin_of_box|>4<|end_of_box|>", "", "4"),
+        ("It is <|begin_of_box|>4<|end_of_box|>.<|begin", "", "It is 4.<|begin"),
+        ("<think><|begin_of_box|>1</think> <|begin_of_box|> 4<", "<|begin_of_box|>1", "4<"),
+        ("<think>a</think><answer>\n<|begin_of_box|>B<|end_of_box|></answer>", "a", "B"),
         ("plain < text", "", "plain < text"),
         ("\n two\nlines", "", "two\nlines"),
         ("<think>why</think>\nso", "why", "so"),

@@ -10,13 +10,15 @@ pub struct StopStrings {
     stops: Vec<String>,
     held: String,
     stopped: bool,
+    /// What stood behind the stop string in the piece that completed it.
+    rest: String,
 }
 
 impl StopStrings {
     /// A watch for `stops`. Empty strings among them are ignored.
     pub fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|stop| !stop.is_empty());
-        Self { stops, held: String::new(), stopped: false }
+        Self { stops, held: String::new(), stopped: false, rest: String::new() }
     }
 
     /// Takes the next text; gives what can be shown by now. After a stop string that is nothing.
@@ -29,8 +31,9 @@ impl StopStrings {
             let start = self.held.find(stop.as_str())?;
             Some((start + stop.len(), start))
         });
-        if let Some((_, start)) = found.min() {
+        if let Some((end, start)) = found.min() {
             self.stopped = true;
+            self.rest = self.held.split_off(end);
             self.held.truncate(start);
             return std::mem::take(&mut self.held);
         }
@@ -41,6 +44,11 @@ impl StopStrings {
     /// Whether a stop string was met.
     pub fn stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Gives what stood behind the stop string in the piece that completed it.
+    pub(crate) fn rest(&mut self) -> String {
+        std::mem::take(&mut self.rest)
     }
 
     /// Gives the text held back, when the answer has ended without a stop string.

@@ -1,6 +1,6 @@
 //! One question to a model, its thoughts parted from its answer.
 
-use super::{Console, Engine, JobArgs};
+use super::{Console, Engine, JobArgs, PixelBox};
 use glm4v::{Answer, GenerateOptions, Generation, Image, Message, Model, Part, Role};
 use glm4v_language::{ReasoningSplitter, Split};
 use std::time::{Duration, Instant};
@@ -19,6 +19,11 @@ pub(crate) struct Reply {
     pub(crate) text: String,
     /// The thoughts of a model that thinks.
     pub(crate) reasoning: Option<String>,
+    /// The short answer that it put into a box.
+    pub(crate) boxed: Option<String>,
+    /// The boxes that it drew round things; none when several images were seen together, for then
+    /// nothing says which of them is meant.
+    pub(crate) boxes: Vec<PixelBox>,
     /// Why it ended, its tokens and times. Its own text is the raw one.
     pub(crate) answer: Answer,
     /// Time of preprocessing, tower and projector.
@@ -29,7 +34,16 @@ impl Reply {
     /// The reply to a text without a conversation: nothing is parted or trimmed.
     pub(crate) fn verbatim(answer: Answer) -> Self {
         let (text, vision) = (answer.text.clone(), answer.timings.vision);
-        Self { text, reasoning: None, vision, answer }
+        Self { text, reasoning: None, boxed: None, boxes: Vec::new(), vision, answer }
+    }
+
+    /// Finds the boxes that the reply draws in the image, when it was one.
+    pub(crate) fn place_boxes(&mut self, images: &[Image]) {
+        if let [image] = images {
+            let (width, height) = image.size();
+            let grounding = self.answer.reply().grounding;
+            self.boxes = grounding.iter().map(|found| PixelBox::of(found, width, height)).collect();
+        }
     }
 
     /// Tells curious users where tokens and times went.
@@ -82,6 +96,7 @@ impl<'a> Question<'a> {
         let generation = model.generate(&messages, &visuals, &self.options)?;
         let mut reply = collect(generation, on_piece)?;
         reply.vision = vision;
+        reply.place_boxes(images);
         Ok(reply)
     }
 }
@@ -128,6 +143,8 @@ impl Collector {
         Reply {
             text: self.whole.text.trim_end().to_owned(),
             reasoning: (!reasoning.is_empty()).then(|| reasoning.to_owned()),
+            boxed: answer.reply().boxed,
+            boxes: Vec::new(),
             vision: answer.timings.vision,
             answer,
         }

@@ -6,6 +6,7 @@ use glm4v::{
     AlphaMode, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions, LoadOptions,
     NANO,
 };
+use std::path::PathBuf;
 
 /// A job on images.
 #[derive(Debug, clap::Args)]
@@ -16,6 +17,9 @@ pub(crate) struct JobArgs {
     /// Print one JSON object a line, as docs/JSON.md describes it
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write the image with the boxes that the model drew round things; a folder for many images
+    #[arg(long, value_name = "PNG")]
+    pub(crate) draw_boxes: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reading: ImageArgs,
     #[command(flatten)]

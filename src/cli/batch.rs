@@ -2,7 +2,9 @@
 
 use super::inputs::Opened;
 use super::progress::image_bar;
-use super::{Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown};
+use super::{
+    Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown, draw_boxes, drawing_path,
+};
 use glm4v::{FinishReason, Model};
 
 /// A question to many images, with one loading of the model.
@@ -32,6 +34,9 @@ impl Batch<'_> {
         let pictures = Picture::expand(&self.args.images, &self.args.reading)?;
         let headers = matches!(self.form, Form::Streamed | Form::Converted { headers: true, .. });
         let mut output = Output::new(self.args.json, headers && pictures.len() > 1);
+        if let (Some(target), Some(first)) = (&self.args.draw_boxes, pictures.first()) {
+            drawing_path(target, &first.name, pictures.len())?;
+        }
         let bar = image_bar(pictures.len(), self.engine.console);
         let mut failed = 0;
         for picture in &pictures {
@@ -71,16 +76,17 @@ impl Batch<'_> {
         output: &mut Output,
     ) -> anyhow::Result<FinishReason> {
         let console = self.engine.console;
+        let images = [image];
         let reply = match self.form {
             Form::Streamed => {
                 output.begin(&picture.name)?;
-                self.question.ask(model, &[image], &mut |piece| {
+                self.question.ask(model, &images, &mut |piece| {
                     console.detail_piece(&piece.reasoning);
                     output.piece(&piece.text)
                 })?
             }
             Form::Converted { convert, .. } => {
-                let mut reply = self.question.ask(model, &[image], &mut |piece| {
+                let mut reply = self.question.ask(model, &images, &mut |piece| {
                     console.detail_piece(&piece.reasoning);
                     Ok(())
                 })?;
@@ -94,6 +100,9 @@ impl Batch<'_> {
         };
         output.end()?;
         reply.tell_times(console);
+        if let (Some(target), [image]) = (&self.args.draw_boxes, &images) {
+            draw_boxes(image, &reply.boxes, &drawing_path(target, &picture.name, 1)?)?;
+        }
         let (shown, prompt) = (Shown::One(&picture.name), &self.question.prompt);
         output.record(&Record::of_reply(shown, &model.info().name, prompt, time, &reply))?;
         Ok(reply.answer.finish_reason)

@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod batch;
+mod boxes;
 mod console;
 mod engine;
 mod exit;
@@ -16,6 +17,7 @@ mod remote;
 pub(crate) use answer::{Collector, Question, Reply};
 pub(crate) use args::{ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs};
 pub(crate) use batch::{Batch, Form};
+pub(crate) use boxes::{PixelBox, draw_boxes, drawing_path};
 pub(crate) use console::{Console, ConsoleArgs};
 pub(crate) use engine::Engine;
 pub(crate) use exit::{Exit, UsageError};

@@ -1,6 +1,6 @@
 //! The JSON result, as `docs/JSON.md` documents it.
 
-use super::Reply;
+use super::{PixelBox, Reply};
 use glm4v::{FinishReason, Usage};
 use serde::Serialize;
 use std::time::Duration;
@@ -19,6 +19,12 @@ pub(crate) struct Record<'a> {
     /// What the model thought before it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reasoning: Option<&'a str>,
+    /// The short answer that the model put into a box.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) boxed: Option<&'a str>,
+    /// What the model drew boxes round.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) boxes: &'a [PixelBox],
     /// Tokens in and out.
     pub(crate) tokens: Usage,
     /// Where the time went, in milliseconds.
@@ -88,6 +94,8 @@ impl<'a> Record<'a> {
             prompt,
             text: &reply.text,
             reasoning: reply.reasoning.as_deref(),
+            boxed: reply.boxed.as_deref(),
+            boxes: &reply.boxes,
             tokens: reply.answer.usage,
             ms: Milliseconds {
                 decode_image: milliseconds(decode_image),
@@ -113,6 +121,8 @@ impl<'a> Record<'a> {
             prompt,
             text: "",
             reasoning: None,
+            boxed: None,
+            boxes: &[],
             tokens: Usage::default(),
             ms: Milliseconds::default(),
             finish_reason: Finish::Error,

@@ -2,7 +2,7 @@
 
 use crate::cli::{
     Batch, Console, Engine, Exit, Form, JobArgs, Output, Picture, Question, Record, Reply, Shown,
-    open_all,
+    UsageError, draw_boxes, drawing_path, open_all,
 };
 use glm4v::FinishReason;
 use std::time::Duration;
@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   glm4v ask chart.png -p \"Which year was best?\"
   glm4v ask before.png after.png -p \"What has changed?\"
+  glm4v ask street.png -p "Give the box of every car." --draw-boxes cars.png
   glm4v ask --each receipts/*.jpg -p \"What is the total?\" --json > totals.jsonl";
 
 /// Answer a question about one image, or about several seen together
@@ -35,6 +36,10 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         return Batch { args: job, engine: &engine, question, form: Form::Streamed }.run();
     }
     let pictures = Picture::expand(&job.images, &job.reading)?;
+    if job.draw_boxes.is_some() && pictures.len() != 1 {
+        let message = "--draw-boxes: nothing says which of several images a box is in; use --each";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let mut output = Output::new(job.json, false);
     let result = ask_together(job, &engine, &question, &pictures, &mut output);
     output.end()?;
@@ -69,5 +74,8 @@ fn ask_together(
         engine.console.detail_piece(&piece.reasoning);
         output.piece(&piece.text)
     })?;
+    if let (Some(target), [image], [picture]) = (&args.draw_boxes, images.as_slice(), pictures) {
+        draw_boxes(image, &reply.boxes, &drawing_path(target, &picture.name, 1)?)?;
+    }
     Ok((reply, decode_image))
 }

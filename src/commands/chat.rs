@@ -184,7 +184,9 @@ impl Conversation<'_> {
         written?;
         self.output.piece(&collector.finish().text)?;
         self.output.end()?;
-        Ok(collector.into_reply(answer?))
+        let mut reply = collector.into_reply(answer?);
+        reply.place_boxes(images);
+        Ok(reply)
     }
 }
 
