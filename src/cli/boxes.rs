@@ -95,7 +95,8 @@ fn draw_label(
     fill(canvas, [left, row, left + width + 2 * dot, row + side + 2 * dot], colour);
     for (place, letter) in (0..).zip(label.chars()) {
         // The font has Latin letters only; others show as a box.
-        let glyph = BASIC_FONTS.get(letter).unwrap_or([0xff, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0xff]);
+        let glyph =
+            BASIC_FONTS.get(letter).unwrap_or([0xff, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0xff]);
         let x = left + dot + place * side;
         for (y, bits) in (0..).zip(glyph) {
             for column in (0..LETTER).filter(|column| bits >> column & 1 == 1) {

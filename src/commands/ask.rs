@@ -11,7 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   glm4v ask chart.png -p \"Which year was best?\"
   glm4v ask before.png after.png -p \"What has changed?\"
-  glm4v ask street.png -p "Give the box of every car." --draw-boxes cars.png
+  glm4v ask street.png -p \"Give the box of every car.\" --draw-boxes cars.png
   glm4v ask --each receipts/*.jpg -p \"What is the total?\" --json > totals.jsonl";
 
 /// Answer a question about one image, or about several seen together
