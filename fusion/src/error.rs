@@ -43,6 +43,14 @@ pub enum FusionError {
         /// The model types that are.
         supported: String,
     },
+    /// A shape to be timed that has no such name.
+    #[error("there is no shape \"{shape}\"; there are: {known}")]
+    UnknownShape {
+        /// What was asked for.
+        shape: String,
+        /// The names that there are.
+        known: String,
+    },
     /// A file format that is not read yet.
     #[error(
         "{path}: {format} files cannot be loaded yet; use the Hugging Face folder of the model"

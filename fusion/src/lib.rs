@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+pub mod bench;
 mod chat;
 mod error;
 mod family;

@@ -8,6 +8,7 @@ use candle_core::{DType, Device};
 use glm4v_language::{GenerationConfig, PromptFormat, Tokenizer, stop_ids};
 use glm4v_weights::{Checkpoint, HubOptions, ModelSource, PullEvent, pull};
 use std::fmt;
+use std::sync::Arc;
 
 /// Choices about how a model is loaded.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +55,7 @@ pub enum FloatType {
 }
 
 impl FloatType {
-    fn candle(self) -> DType {
+    pub(crate) fn candle(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,
@@ -132,7 +133,7 @@ impl Model {
         };
         Ok(Self::new(Inner {
             info,
-            parts,
+            parts: Arc::new(parts),
             tokenizer: Tokenizer::from_files(files)?,
             format: PromptFormat::from_files(files, &model_type)?,
             generation: GenerationConfig::from_files(files)?,
@@ -141,7 +142,7 @@ impl Model {
     }
 }
 
-fn open_device(choice: DeviceChoice) -> Result<Device, FusionError> {
+pub(crate) fn open_device(choice: DeviceChoice) -> Result<Device, FusionError> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Cuda(index) => Device::new_cuda(index).map_err(|error| FusionError::Device {

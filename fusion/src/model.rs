@@ -19,7 +19,7 @@ pub struct Model {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) info: ModelInfo,
-    pub(crate) parts: Parts,
+    pub(crate) parts: Arc<Parts>,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) format: PromptFormat,
     pub(crate) generation: GenerationConfig,

@@ -1,7 +1,7 @@
 //! Videos: which frames a model sees, and what their frame pairs become.
 
 use crate::splice::VideoIds;
-use crate::visual::{SmartResizeVision, VisionModel};
+use crate::visual::{SmartResizeVision, TowerInput, VisionModel};
 use crate::{FusionError, Model, VisualTokens};
 use glm4v_vision::{
     FrameSampler, Image, PreprocessorConfig, SmartResizePreprocessor, VideoMetadata,
@@ -124,8 +124,8 @@ impl Model {
         }
         let patches = video.preprocessor.frames(frames)?;
         let times = self.encode_times(video, seconds)?;
-        let (rows, grid) =
-            vision.run_tower(patches, self.decoder().dtype(), self.decoder().device())?;
+        let (dtype, device) = (self.decoder().dtype(), self.decoder().device());
+        let (rows, grid) = vision.run_tower(&TowerInput::patches(patches, dtype, device)?)?;
         Ok(VisualTokens::video(rows, grid, times))
     }
 

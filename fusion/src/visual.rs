@@ -73,6 +73,28 @@ impl VisualTokens {
     }
 }
 
+/// What a tower reads of one picture or video.
+#[derive(Clone, Debug)]
+pub(crate) struct TowerInput {
+    /// Flat patches `(patches, width)`, or a square picture `(channels, side, side)`.
+    pub(crate) pixels: Tensor,
+    /// How the patches lie in it.
+    pub(crate) grid: Grid,
+}
+
+impl TowerInput {
+    /// Moves patches to where the tower is.
+    pub(crate) fn patches(
+        Patches { pixels, grid }: Patches,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self, FusionError> {
+        let shape = pixels.dim();
+        let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
+        Ok(Self { pixels, grid })
+    }
+}
+
 /// A tower with the preprocessing before it and the splice after it.
 #[derive(Debug)]
 pub(crate) enum VisionModel {
@@ -110,18 +132,38 @@ impl VisionModel {
         dtype: DType,
         device: &Device,
     ) -> Result<VisualTokens, FusionError> {
+        self.run_tower(&self.preprocess(image, dtype, device)?)
+    }
+
+    /// What the tower reads of a picture.
+    pub(crate) fn preprocess(
+        &self,
+        image: &Image,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<TowerInput, FusionError> {
         match self {
             Self::SmartResize(vision) => {
-                let patches = vision.preprocessor.image(image)?;
-                let (rows, grid) = vision.run_tower(patches, dtype, device)?;
-                Ok(VisualTokens::picture(rows, grid))
+                TowerInput::patches(vision.preprocessor.image(image)?, dtype, device)
             }
             Self::FixedSquare(vision) => {
                 let pixels = vision.preprocessor.image(image);
                 let shape = pixels.dim();
                 let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
-                vision.run_tower(&pixels, &mut Trace::off())
+                let side = vision.tower.config().grid_side();
+                Ok(TowerInput { pixels, grid: Grid { t: 1, h: side, w: side } })
             }
+        }
+    }
+
+    /// The visual tokens of a preprocessed picture.
+    pub(crate) fn run_tower(&self, input: &TowerInput) -> Result<VisualTokens, FusionError> {
+        match self {
+            Self::SmartResize(vision) => {
+                let (rows, grid) = vision.run_tower(input)?;
+                Ok(VisualTokens::picture(rows, grid))
+            }
+            Self::FixedSquare(vision) => vision.run_tower(&input.pixels, &mut Trace::off()),
         }
     }
 
@@ -151,14 +193,10 @@ impl SmartResizeVision {
     /// `(tokens, hidden)`, and how they lie over the picture or each frame pair.
     pub(crate) fn run_tower(
         &self,
-        Patches { pixels, grid }: Patches,
-        dtype: DType,
-        device: &Device,
+        TowerInput { pixels, grid }: &TowerInput,
     ) -> Result<(Tensor, (usize, usize)), FusionError> {
-        let shape = pixels.dim();
-        let pixels = tensor(pixels.into_raw_vec_and_offset().0, shape, dtype, device)?;
-        let rows = self.tower.forward(&pixels, &[grid], &mut Trace::off())?; // (tokens, hidden)
-        Ok((rows, self.token_grid(grid)))
+        let rows = self.tower.forward(pixels, &[*grid], &mut Trace::off())?; // (tokens, hidden)
+        Ok((rows, self.token_grid(*grid)))
     }
 
     /// Rows and columns of visual tokens over a frame of `grid` patches.

@@ -5,6 +5,7 @@
 
 mod attention;
 mod embedding;
+mod limits;
 mod linear;
 mod mapped;
 mod norm;
@@ -13,6 +14,7 @@ mod trace;
 
 pub use attention::{Mask, attention};
 pub use embedding::Embedding;
+pub use limits::Limits;
 pub use linear::Linear;
 pub use mapped::MappedFile;
 pub use norm::{LayerNorm, RmsNorm};

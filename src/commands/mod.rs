@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod ask;
+mod bench;
 mod chart;
 mod chat;
 mod complete;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Chat(chat::Args),
     Complete(complete::Args),
     Models(models::Args),
+    Bench(bench::Args),
     Parity(parity::Args),
     Score(score::Args),
     Completions(completions::Args),
@@ -40,6 +42,7 @@ pub(crate) fn run(command: &Command, console: Console) -> anyhow::Result<Exit> {
         Command::Chat(args) => chat::run(args, console),
         Command::Complete(args) => complete::run(args, console),
         Command::Models(args) => models::run(args, console),
+        Command::Bench(args) => bench::run(args, console),
         Command::Parity(args) => parity::run(args, console),
         Command::Score(args) => score::run(args),
         Command::Completions(args) => completions::run(args),

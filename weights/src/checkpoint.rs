@@ -44,6 +44,8 @@ pub struct Checkpoint {
     /// Sorted by name.
     tensors: Arc<[TensorInfo]>,
     parts: Arc<[Bytes]>,
+    /// Whether every tensor that is asked for exists, filled with random values.
+    random: bool,
 }
 
 /// The bytes of a weight file.
@@ -86,6 +88,17 @@ impl Checkpoint {
         Self::from_files(Files::Embedded(files))
     }
 
+    /// A checkpoint without weights, for measuring speed: every tensor that is asked for exists,
+    /// in the shape that is asked for, filled with random values.
+    pub fn random(files: Files) -> Self {
+        Self { files, tensors: Arc::new([]), parts: Arc::new([]), random: true }
+    }
+
+    /// Whether tensors are made up as they are asked for.
+    pub(crate) fn is_random(&self) -> bool {
+        self.random
+    }
+
     fn from_files(files: Files) -> Result<Self, WeightsError> {
         if !files.contains("config.json") {
             return Err(WeightsError::MissingConfig { place: files.place() });
@@ -97,7 +110,8 @@ impl Checkpoint {
             add_tensors(&mut tensors, bytes.as_slice(), parts.len(), files.describe(&name))?;
             parts.push(bytes);
         }
-        Ok(Self { files, tensors: tensors.into_values().collect(), parts: parts.into() })
+        let tensors = tensors.into_values().collect();
+        Ok(Self { files, tensors, parts: parts.into(), random: false })
     }
 
     /// The files beside the weights: configuration, tokenizer, templates.

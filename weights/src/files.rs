@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -15,6 +16,8 @@ pub enum Files {
     Folder(PathBuf),
     /// Pairs of file name and content, compiled into the program.
     Embedded(&'static [(&'static str, &'static [u8])]),
+    /// Pairs of file name and content, made by the program.
+    Made(Arc<[(String, Vec<u8>)]>),
 }
 
 impl Files {
@@ -29,7 +32,7 @@ impl Files {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(source) => Err(WeightsError::Unreadable { file: self.describe(name), source }),
             },
-            Self::Embedded(_) => Ok(self.embedded(name).map(Cow::Borrowed)),
+            Self::Embedded(_) | Self::Made(_) => Ok(self.in_memory(name).map(Cow::Borrowed)),
         }
     }
 
@@ -71,6 +74,7 @@ impl Files {
         match self {
             Self::Folder(folder) => folder.join(name).display().to_string(),
             Self::Embedded(_) => format!("built-in {name}"),
+            Self::Made(_) => format!("made-up {name}"),
         }
     }
 
@@ -78,7 +82,7 @@ impl Files {
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).is_file(),
-            Self::Embedded(_) => self.embedded(name).is_some(),
+            Self::Embedded(_) | Self::Made(_) => self.in_memory(name).is_some(),
         }
     }
 
@@ -87,6 +91,7 @@ impl Files {
         match self {
             Self::Folder(folder) => folder.display().to_string(),
             Self::Embedded(_) => "built-in checkpoint".to_owned(),
+            Self::Made(_) => "made-up checkpoint".to_owned(),
         }
     }
 
@@ -104,18 +109,25 @@ impl Files {
                     .map_err(unreadable)?
             }
             Self::Embedded(files) => files.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            Self::Made(files) => files.iter().map(|(name, _)| name.clone()).collect(),
         };
         names.sort();
         Ok(names)
     }
 
-    /// The bytes of embedded file `name`; `None` for a folder too.
+    /// The bytes of embedded file `name`; `None` for other kinds too.
     pub(crate) fn embedded(&self, name: &str) -> Option<&'static [u8]> {
+        let Self::Embedded(files) = self else { return None };
+        files.iter().find(|(found, _)| *found == name).map(|(_, bytes)| *bytes)
+    }
+
+    /// The bytes of file `name` where they are in memory; `None` for a folder.
+    fn in_memory(&self, name: &str) -> Option<&[u8]> {
         match self {
-            Self::Folder(_) => None,
-            Self::Embedded(files) => {
-                files.iter().find(|(found, _)| *found == name).map(|(_, bytes)| *bytes)
+            Self::Made(files) => {
+                files.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes.as_slice())
             }
+            _ => self.embedded(name),
         }
     }
 }

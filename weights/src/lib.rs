@@ -11,6 +11,7 @@ mod files;
 mod header;
 mod hub;
 mod inspect;
+mod random;
 mod source;
 mod view;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Shape, Tensor};
 
-use crate::{Checkpoint, TensorInfo, WeightsError};
+use crate::{Checkpoint, TensorInfo, WeightsError, random};
 
 /// How many names an error about extra tensors lists.
 const LISTED: usize = 8;
@@ -42,7 +42,11 @@ impl Weights {
     /// # Errors
     /// [`WeightsError`] that names the tensor, its file and the expected and found shapes.
     pub fn tensor(&self, name: &str, shape: impl Into<Shape>) -> Result<Tensor, WeightsError> {
-        let info = self.find(name, shape.into())?;
+        let shape = shape.into();
+        if self.checkpoint.is_random() {
+            return self.made_up(name, shape, self.dtype);
+        }
+        let info = self.find(name, shape)?;
         let tensor = self.load(info)?;
         if matches!(tensor.dtype(), DType::F64 | DType::F32 | DType::F16 | DType::BF16) {
             self.cast(tensor, self.dtype, info)
@@ -61,7 +65,11 @@ impl Weights {
         shape: impl Into<Shape>,
         dtype: DType,
     ) -> Result<Tensor, WeightsError> {
-        let info = self.find(name, shape.into())?;
+        let shape = shape.into();
+        if self.checkpoint.is_random() {
+            return self.made_up(name, shape, dtype);
+        }
+        let info = self.find(name, shape)?;
         let tensor = self.load(info)?;
         self.cast(tensor, dtype, info)
     }
@@ -124,6 +132,15 @@ impl Weights {
 
     fn full_name(&self, name: &str) -> String {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// A tensor that no file has, for measuring speed.
+    fn made_up(&self, name: &str, shape: Shape, dtype: DType) -> Result<Tensor, WeightsError> {
+        random::tensor(shape, dtype, &self.device).map_err(|source| WeightsError::Unloadable {
+            tensor: self.full_name(name),
+            file: self.checkpoint.weights_place(),
+            source: Box::new(source),
+        })
     }
 
     /// Finds a tensor, checks its shape and notes that it was read.

@@ -17,6 +17,7 @@ const ROTARY_BASE: f32 = 10000.0;
 #[derive(Debug)]
 pub struct Glm4vTower {
     config: Glm4vVisionConfig,
+    flavour: TowerFlavour,
     patch_embed: Linear,
     positions: Option<LearnedPositions>,
     blocks: Vec<Block>,
@@ -62,6 +63,7 @@ impl Glm4vTower {
             .collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             config: config.clone(),
+            flavour,
             patch_embed: load_patch_embed(config, &weights.pp("patch_embed.proj"))?,
             positions,
             blocks,
@@ -74,6 +76,11 @@ impl Glm4vTower {
     /// The config that the tower was made from.
     pub fn config(&self) -> &Glm4vVisionConfig {
         &self.config
+    }
+
+    /// Which of the two towers it is.
+    pub fn flavour(&self) -> TowerFlavour {
+        self.flavour
     }
 
     /// Flat patches `(patches, channels · frames · side²)` of one or several images to visual

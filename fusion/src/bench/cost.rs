@@ -1,0 +1,89 @@
+//! What the phases cost by their formulas: multiplications and additions, and bytes read.
+
+use crate::visual::VisionModel;
+use glm4v_language::{DecoderConfig, MoeConfig};
+use glm4v_vision::{EvaClipConfig, Glm4vVisionConfig, TowerFlavour};
+
+/// What a pass costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Multiplications and additions.
+    pub(super) flops: f64,
+    /// Weights read, counted once a pass.
+    pub(super) weights: f64,
+    /// Keys and values read from the cache, counted once for each row of the pass.
+    pub(super) cached: f64,
+}
+
+/// Of `rows` rows through the decoder after `earlier` ones, and the head on the last row.
+pub(super) fn decoder(config: &DecoderConfig, rows: usize, earlier: usize) -> Cost {
+    let (hidden, inner) = (config.hidden_size as f64, config.intermediate_size as f64);
+    let (q_width, kv_width) =
+        ((config.heads * config.head_dim) as f64, (config.kv_heads * config.head_dim) as f64);
+    let attention = hidden * (2.0 * q_width + 2.0 * kv_width);
+    let (dense_layers, expert_layers) = match &config.moe {
+        Some(moe) => {
+            let dense = moe.first_k_dense_replace.min(config.layers);
+            (dense, config.layers - dense)
+        }
+        None => (config.layers, 0),
+    };
+    let used_experts = |moe: &MoeConfig| {
+        let experts = moe.num_experts_per_tok + moe.n_shared_experts;
+        3.0 * hidden * (experts * moe.moe_intermediate_size) as f64
+    };
+    let layers = config.layers as f64 * attention
+        + dense_layers as f64 * 3.0 * hidden * inner
+        + expert_layers as f64 * config.moe.as_ref().map_or(0.0, used_experts);
+    let head = hidden * config.vocab_size as f64;
+    let (rows, earlier) = (rows as f64, earlier as f64);
+    let seen = rows * earlier + rows * (rows + 1.0) / 2.0;
+    Cost {
+        flops: 2.0 * (rows * layers + head) + 4.0 * config.layers as f64 * q_width * seen,
+        weights: layers + head,
+        cached: 2.0 * config.layers as f64 * kv_width * seen,
+    }
+}
+
+/// Of `patches` patches of one picture through a tower and its projector, before `decoder`.
+pub(super) fn vision(model: &VisionModel, decoder: &DecoderConfig, patches: usize) -> Cost {
+    match model {
+        VisionModel::SmartResize(vision) => {
+            let config = vision.tower.config();
+            glm4v_tower(config, vision.tower.flavour(), patches as f64)
+        }
+        VisionModel::FixedSquare(vision) => {
+            eva_clip_tower(vision.tower.config(), decoder, patches as f64)
+        }
+    }
+}
+
+fn glm4v_tower(config: &Glm4vVisionConfig, flavour: TowerFlavour, patches: f64) -> Cost {
+    let (hidden, out) = (config.hidden_size as f64, config.out_hidden_size as f64);
+    let merge = config.spatial_merge_size.pow(2) as f64;
+    let block = 4.0 * hidden * hidden + 3.0 * hidden * config.block_width(flavour) as f64;
+    let trunk = hidden * config.patch_width() as f64 + config.depth as f64 * block;
+    let projector = out * (merge * hidden + out + 3.0 * config.projector_width(flavour) as f64);
+    let attention = 4.0 * config.depth as f64 * patches * patches * hidden;
+    Cost {
+        flops: 2.0 * patches * (trunk + projector / merge) + attention,
+        weights: trunk + projector,
+        cached: 0.0,
+    }
+}
+
+fn eva_clip_tower(config: &EvaClipConfig, decoder: &DecoderConfig, patches: f64) -> Cost {
+    let hidden = config.hidden_size as f64;
+    let (inner, out) = (decoder.intermediate_size as f64, decoder.hidden_size as f64);
+    let patch = (config.in_channels * config.patch_size * config.patch_size) as f64;
+    let layer = 4.0 * hidden * hidden + 2.0 * hidden * config.intermediate_size as f64;
+    let layers = config.num_hidden_layers as f64;
+    let projector = out * (4.0 * hidden + out + 3.0 * inner);
+    let rows = patches + 1.0; // the class token
+    Cost {
+        flops: 2.0 * (rows * layers * layer + patches * (hidden * patch + projector / 4.0))
+            + 4.0 * layers * rows * rows * hidden,
+        weights: hidden * patch + layers * layer + projector,
+        cached: 0.0,
+    }
+}

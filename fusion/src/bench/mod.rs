@@ -1,0 +1,213 @@
+//! The speed of each phase: a file's bytes to pixels, pixels to patches, patches to visual tokens,
+//! prompt, answer.
+
+mod cost;
+mod shapes;
+
+pub use glm4v_kernels::Limits;
+pub use shapes::shapes;
+
+use crate::family::Parts;
+use crate::visual::VisionModel;
+use crate::{FusionError, Model};
+use candle_core::{DType, Tensor};
+use cost::Cost;
+use glm4v_kernels::Trace;
+use glm4v_language::{Decoder, KvCache, Positions};
+use glm4v_vision::{Image, ImageOptions};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Rows of a prompt that run at once, as in a session.
+const PREFILL_CHUNK: usize = 512;
+
+/// A model whose phases are to be timed.
+#[derive(Debug)]
+pub struct Bench {
+    name: String,
+    parts: Arc<Parts>,
+}
+
+/// What is to be timed.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The bytes of an image file.
+    pub image: Vec<u8>,
+    /// Rows of the prompt; 0 leaves the decoder out.
+    pub prompt: usize,
+    /// Tokens after the prompt.
+    pub decode: usize,
+    /// Timed runs of each phase, after one that is not timed.
+    pub rounds: usize,
+}
+
+/// How fast a phase was.
+#[derive(Clone, Debug, Serialize)]
+pub struct Phase {
+    /// What was timed.
+    pub name: &'static str,
+    /// What went in, such as `1600 patches`.
+    pub work: String,
+    /// The median of the timed runs, in milliseconds.
+    pub ms: f64,
+    /// The fastest of them.
+    pub least_ms: f64,
+    /// Tokens a second, in phases that make or read tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+    /// Multiplications and additions a second, in units of 10¹².
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tflops: Option<f64>,
+    /// Weights and cached rows read from memory a second, in units of 10⁹ bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gigabytes_per_second: Option<f64>,
+}
+
+impl Bench {
+    /// Times a loaded model.
+    pub fn of_model(model: &Model) -> Self {
+        let inner = model.inner();
+        Self { name: inner.info.name.clone(), parts: inner.parts.clone() }
+    }
+
+    /// What is timed, in words.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The type of weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.parts.decoder.dtype()
+    }
+
+    /// Times each phase and tells of it as soon as it is done.
+    ///
+    /// # Errors
+    /// When a phase fails.
+    pub fn run(&self, work: &Work, on_phase: &mut dyn FnMut(&Phase)) -> Result<(), FusionError> {
+        if let Some(vision) = &self.parts.vision {
+            self.time_vision(vision, work, on_phase)?;
+        }
+        if work.prompt > 0 {
+            self.time_decoder(work, on_phase)?;
+        }
+        Ok(())
+    }
+
+    fn time_vision(
+        &self,
+        vision: &VisionModel,
+        work: &Work,
+        on_phase: &mut dyn FnMut(&Phase),
+    ) -> Result<(), FusionError> {
+        let decode = || Ok(Image::from_bytes(&work.image, &ImageOptions::default())?);
+        let (timing, image) = time(work.rounds, decode)?;
+        on_phase(&self.phase("decode image", format!("{} bytes", work.image.len()), &timing, None));
+
+        let (dtype, device) = (self.parts.decoder.dtype(), self.parts.decoder.device());
+        let (timing, pixels) = time(work.rounds, || vision.preprocess(&image, dtype, device))?;
+        let size = format!("{} x {}", image.width(), image.height());
+        on_phase(&self.phase("preprocess", size, &timing, None));
+
+        let (timing, tokens) = time(work.rounds, || vision.run_tower(&pixels))?;
+        let patches = pixels.grid.patches();
+        let size = format!("{patches} patches");
+        let cost = (cost::vision(vision, self.parts.decoder.config(), patches), tokens.len());
+        on_phase(&self.phase("vision", size, &timing, Some(cost)));
+        Ok(())
+    }
+
+    fn time_decoder(
+        &self,
+        work: &Work,
+        on_phase: &mut dyn FnMut(&Phase),
+    ) -> Result<(), FusionError> {
+        let decoder = &self.parts.decoder;
+        let vocabulary = decoder.config().vocab_size as u32;
+        let ids: Vec<u32> =
+            (0..work.prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect();
+        let rows = decoder.embed(&ids)?;
+        let mut cache = decoder.new_cache();
+        let (timing, ()) = time(work.rounds, || {
+            cache.truncate(0);
+            prefill(decoder, &rows, &mut cache)
+        })?;
+        let cost = (cost::decoder(decoder.config(), work.prompt, 0), work.prompt);
+        on_phase(&self.phase("prefill", format!("{} rows", work.prompt), &timing, Some(cost)));
+        if work.decode == 0 {
+            return Ok(());
+        }
+        let (timing, ()) = time(work.rounds, || {
+            cache.truncate(work.prompt);
+            (0..work.decode).try_for_each(|_| step(decoder, &mut cache))
+        })?;
+        let timing: Vec<f64> = timing.iter().map(|s| s / work.decode as f64).collect();
+        let cost = (cost::decoder(decoder.config(), 1, work.prompt + work.decode / 2), 1);
+        on_phase(&self.phase("decode", "1 token".to_owned(), &timing, Some(cost)));
+        Ok(())
+    }
+
+    /// Sums up the timings, in seconds, of a phase that has a cost and a number of tokens.
+    fn phase(
+        &self,
+        name: &'static str,
+        work: String,
+        timings: &[f64],
+        cost: Option<(Cost, usize)>,
+    ) -> Phase {
+        let median = timings.get(timings.len() / 2).copied().unwrap_or(f64::NAN);
+        let value = self.dtype().size_in_bytes() as f64;
+        Phase {
+            name,
+            work,
+            ms: median * 1e3,
+            least_ms: timings.first().copied().unwrap_or(f64::NAN) * 1e3,
+            tokens_per_second: cost.map(|(_, tokens)| tokens as f64 / median),
+            tflops: cost.map(|(cost, _)| cost.flops / median / 1e12),
+            gigabytes_per_second: cost
+                .map(|(cost, _)| (cost.weights + cost.cached) * value / median / 1e9),
+        }
+    }
+}
+
+/// Runs `work` once to warm up and `rounds` times timed. Returns the seconds in ascending order and
+/// the last result.
+fn time<T>(
+    rounds: usize,
+    mut work: impl FnMut() -> Result<T, FusionError>,
+) -> Result<(Vec<f64>, T), FusionError> {
+    let mut result = work()?;
+    let mut timings = Vec::with_capacity(rounds);
+    for _ in 0..rounds.max(1) {
+        let started = Instant::now();
+        result = work()?;
+        timings.push(started.elapsed().as_secs_f64());
+    }
+    timings.sort_by(f64::total_cmp);
+    Ok((timings, result))
+}
+
+/// Runs rows `(length, hidden)` in chunks, and the head on the last one.
+fn prefill(decoder: &Decoder, rows: &Tensor, cache: &mut KvCache) -> Result<(), FusionError> {
+    let length = rows.dim(0)?;
+    for start in (0..length).step_by(PREFILL_CHUNK) {
+        let count = PREFILL_CHUNK.min(length - start);
+        let positions = Positions::sequential(start as u32, count);
+        let chunk = rows.narrow(0, start, count)?;
+        let hidden = decoder.forward(&chunk, &positions, cache, &mut Trace::off())?;
+        if start + count == length {
+            decoder.logits(&hidden.narrow(0, count - 1, 1)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs one token and the head.
+fn step(decoder: &Decoder, cache: &mut KvCache) -> Result<(), FusionError> {
+    let row = decoder.embed(&[1])?;
+    let positions = Positions::sequential(cache.len() as u32, 1);
+    let hidden = decoder.forward(&row, &positions, cache, &mut Trace::off())?;
+    decoder.logits(&hidden)?;
+    Ok(())
+}
