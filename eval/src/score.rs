@@ -77,6 +77,9 @@ struct Golden {
     #[serde(flatten)]
     item: Item,
     score: Value,
+    /// The exception that the reference raised, if it did.
+    #[serde(default)]
+    error: Option<String>,
 }
 
 /// A line whose score is not the reference's.
@@ -120,8 +123,8 @@ pub fn score_goldens(input: impl BufRead) -> Result<GoldenReport, EvalError> {
             Ok(found) => same_score(found, &golden.score, tolerance(&golden.variant)),
             Err(_) => false,
         };
-        // A null is where the reference raises: any score of ours, or none, will do.
-        if !equal && !golden.score.is_null() {
+        // Where the reference raises, any score of ours, or none, will do.
+        if !equal && golden.error.is_none() {
             let found = found.unwrap_or_else(Value::String);
             report.mismatches.push(GoldenMismatch {
                 line,

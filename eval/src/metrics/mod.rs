@@ -4,12 +4,14 @@
 //! `glm4v score`. A new metric is a module here and a line in [`ALL`].
 
 pub mod anls;
+pub mod answer_extract;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
 pub mod formula_normalize;
 mod item;
 pub mod lmms_omnidocbench;
+pub mod mcq_extract;
 pub mod md_table_to_html;
 pub mod mmmu_open;
 pub mod ocrbench_v1;
@@ -40,11 +42,13 @@ pub struct MetricInfo {
 /// Every metric. The first variant of each is its default, the leaderboard's.
 const ALL: &[&[MetricInfo]] = &[
     anls::METRICS,
+    answer_extract::METRICS,
     cer_wer::METRICS,
     chart_table::METRICS,
     chartqapro::METRICS,
     formula_normalize::METRICS,
     lmms_omnidocbench::METRICS,
+    mcq_extract::METRICS,
     md_table_to_html::METRICS,
     mmmu_open::METRICS,
     ocrbench_v1::METRICS,
