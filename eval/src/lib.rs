@@ -9,6 +9,7 @@ mod error;
 pub mod metrics;
 mod python;
 mod score;
+mod tree_distance;
 
 pub use error::EvalError;
 pub use metrics::MetricInfo;

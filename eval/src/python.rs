@@ -1,5 +1,6 @@
 //! The semantics of Python's text functions that the reference scorers lean on.
 
+pub(crate) mod json;
 mod literal;
 mod repr;
 
@@ -84,6 +85,12 @@ pub(crate) fn float(text: &str) -> Option<f64> {
         return None;
     }
     plain.parse::<f64>().ok().map(|value| sign * value)
+}
+
+/// `int(text)`; `None` where Python raises `ValueError`. Numbers beyond 2⁵³ are rounded.
+pub(crate) fn int(text: &str) -> Option<f64> {
+    let whole = |c: char| is_decimal(c) || matches!(c, '_' | '+' | '-');
+    strip(text).chars().all(whole).then(|| float(text)).flatten()
 }
 
 /// A Unicode decimal digit as ASCII, an ASCII character as it is, `None` for anything else.

@@ -4,17 +4,24 @@
 //! `glm4v score`. A new metric is a module here and a line in [`ALL`].
 
 pub mod anls;
+mod answer_dict;
 pub mod answer_extract;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
 pub mod formula_normalize;
 mod item;
+pub mod kie_f1;
 pub mod lmms_omnidocbench;
 pub mod mcq_extract;
 pub mod md_table_to_html;
 pub mod mmmu_open;
 pub mod ocrbench_v1;
+pub mod ocrbench_v2_counting;
+pub mod ocrbench_v2_grounding;
+pub mod ocrbench_v2_math;
+pub mod ocrbench_v2_vqa;
+pub mod ocrbench_v2_vqa_position;
 pub mod omnidocbench_edit;
 pub mod reading_order;
 pub mod relaxed_accuracy;
@@ -47,11 +54,17 @@ const ALL: &[&[MetricInfo]] = &[
     chart_table::METRICS,
     chartqapro::METRICS,
     formula_normalize::METRICS,
+    kie_f1::METRICS,
     lmms_omnidocbench::METRICS,
     mcq_extract::METRICS,
     md_table_to_html::METRICS,
     mmmu_open::METRICS,
     ocrbench_v1::METRICS,
+    ocrbench_v2_counting::METRICS,
+    ocrbench_v2_grounding::METRICS,
+    ocrbench_v2_math::METRICS,
+    ocrbench_v2_vqa::METRICS,
+    ocrbench_v2_vqa_position::METRICS,
     omnidocbench_edit::METRICS,
     reading_order::METRICS,
     relaxed_accuracy::METRICS,

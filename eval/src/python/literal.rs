@@ -58,6 +58,18 @@ impl Literal {
         }
     }
 
+    /// Whether `not value` holds.
+    pub(crate) fn is_false(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::Int(digits) => digits == "0",
+            Self::Float(value) => *value == 0.0,
+            Self::Constant(name) => matches!(*name, "None" | "False"),
+            Self::List(items) | Self::Tuple(items) | Self::Set(items) => items.is_empty(),
+            Self::Dict(entries) => entries.is_empty(),
+        }
+    }
+
     /// Whether the value may be a key or an item of a set.
     fn is_hashable(&self) -> bool {
         match self {
