@@ -1,6 +1,6 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--start CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--start CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
@@ -95,9 +95,9 @@ def parse_stages(text):
     return [(name, float(share), float(weight)) for name, share, weight in parts]
 
 
-def learning_rate(share):
-    """Warm, then constant, then down to a twentieth over the last 30 %."""
-    return min(1.0, share / 0.01 + 0.05) * (1.0 if share < 0.7 else 0.05 + 0.95 * (1 - share) / 0.3)
+def learning_rate(share, decay):
+    """Warm, then constant, then down to a twentieth from `decay` (a share of the time) on."""
+    return min(1.0, share / 0.01 + 0.05) * (1.0 if share < decay else 0.05 + 0.95 * (1 - share) / (1 - decay))
 
 
 def rank():
@@ -131,7 +131,8 @@ def average_gradients(model):
 
 
 class Run:
-    def __init__(self, folder, minutes, stages=STAGES, start=None, tower=None, freeze_tower=False):
+    def __init__(self, folder, minutes, stages=STAGES, start=None, tower=None, freeze_tower=False, decay=0.7):
+        self.decay = decay
         self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
         torch.manual_seed(1)
@@ -172,7 +173,7 @@ class Run:
 
     def _average(self, share):
         """A running mean of the weights over the last part, which is what is exported."""
-        if share < 0.7 or self.step % 10:
+        if share < self.decay or self.step % 10:
             return
         state = self.model.nano.state_dict()
         if self.average is None:
@@ -197,7 +198,7 @@ class Run:
                 losses = self.model.losses(batch)
             glyphs = losses["token_glyph"] + (0.0 if self.model.freeze_tower else losses["glyph"])
             loss = losses.get("answer", 0.0) + glyph_weight * glyphs
-            self._update(loss, learning_rate(share))
+            self._update(loss, learning_rate(share, self.decay))
             self._average(share)
             self.spent += agreed(time.time() - started)
             self.step += 1
@@ -234,11 +235,12 @@ def main():
     parser.add_argument("--start")
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
+    parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
     a = parser.parse_args()
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
-    Run(a.run, a.minutes, a.stages, a.start, a.tower, a.freeze_tower).train()
+    Run(a.run, a.minutes, a.stages, a.start, a.tower, a.freeze_tower, a.decay).train()
 
 
 if __name__ == "__main__":
