@@ -6,6 +6,7 @@
 mod assignment;
 mod bootstrap;
 mod error;
+mod html;
 pub mod metrics;
 mod python;
 mod score;

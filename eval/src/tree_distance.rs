@@ -29,50 +29,56 @@ pub(crate) fn tree_distance<T>(
 ) -> f64 {
     let (from, to) = (Postorder::of(from), Postorder::of(to));
     let mut distances = vec![vec![0.0; to.labels.len()]; from.labels.len()];
-    for &i in &from.keyroots() {
-        for &j in &to.keyroots() {
-            forest_distances(&from, i, &to, j, costs, &mut distances);
+    let (roots, to_roots) = (from.keyroots(), to.keyroots());
+    let mut forests = Vec::new();
+    for &i in &roots {
+        for &j in &to_roots {
+            forest_distances((&from, i), (&to, j), costs, &mut forests, &mut distances);
         }
     }
     distances[from.labels.len() - 1][to.labels.len() - 1]
 }
 
-/// Fills in the distances of the subtrees on the leftmost paths of `i` and `j`.
+/// Fills in the distances of the subtrees on the leftmost paths of `i` and `j`. `forests` is room to
+/// work in.
 fn forest_distances<T>(
-    from: &Postorder<'_, T>,
-    i: usize,
-    to: &Postorder<'_, T>,
-    j: usize,
+    (from, i): (&Postorder<'_, T>, usize),
+    (to, j): (&Postorder<'_, T>, usize),
     costs: &Costs<impl Fn(&T) -> f64, impl Fn(&T, &T) -> f64>,
+    forests: &mut Vec<f64>,
     distances: &mut [Vec<f64>],
 ) {
     let (first, second) = (from.leftmost[i], to.leftmost[j]);
     let (rows, columns) = (i - first + 2, j - second + 2);
     // Of the first nodes of each forest: none, one, two, …
-    let mut forests = vec![vec![0.0_f64; columns]; rows];
+    // Row by row, and within each row column by column.
+    let at = |row: usize, column: usize| row * columns + column;
+    forests.clear();
+    forests.resize(rows * columns, 0.0);
     for row in 1..rows {
-        forests[row][0] = forests[row - 1][0] + (costs.node)(from.labels[first + row - 1]);
+        forests[at(row, 0)] = forests[at(row - 1, 0)] + (costs.node)(from.labels[first + row - 1]);
     }
     for column in 1..columns {
-        forests[0][column] = forests[0][column - 1] + (costs.node)(to.labels[second + column - 1]);
+        forests[at(0, column)] =
+            forests[at(0, column - 1)] + (costs.node)(to.labels[second + column - 1]);
     }
     for row in 1..rows {
         for column in 1..columns {
             let (a, b) = (first + row - 1, second + column - 1);
-            let out = forests[row - 1][column] + (costs.node)(from.labels[a]);
-            let into = forests[row][column - 1] + (costs.node)(to.labels[b]);
+            let out = forests[at(row - 1, column)] + (costs.node)(from.labels[a]);
+            let into = forests[at(row, column - 1)] + (costs.node)(to.labels[b]);
             let whole_trees = from.leftmost[a] == first && to.leftmost[b] == second;
             let kept = match whole_trees {
                 true => {
-                    forests[row - 1][column - 1] + (costs.relabel)(from.labels[a], to.labels[b])
+                    forests[at(row - 1, column - 1)] + (costs.relabel)(from.labels[a], to.labels[b])
                 }
                 false => {
-                    forests[from.leftmost[a] - first][to.leftmost[b] - second] + distances[a][b]
+                    forests[at(from.leftmost[a] - first, to.leftmost[b] - second)] + distances[a][b]
                 }
             };
-            forests[row][column] = out.min(into).min(kept);
+            forests[at(row, column)] = out.min(into).min(kept);
             if whole_trees {
-                distances[a][b] = forests[row][column];
+                distances[a][b] = forests[at(row, column)];
             }
         }
     }
@@ -103,7 +109,10 @@ impl<'a, T> Postorder<'a, T> {
 
     /// The root, and each node that has a sibling before it.
     fn keyroots(&self) -> Vec<usize> {
-        let last_with = |at: usize| !self.leftmost[at + 1..].contains(&self.leftmost[at]);
-        (0..self.labels.len()).filter(|&at| last_with(at)).collect()
+        let mut last_with = vec![0; self.labels.len()];
+        for (at, &leftmost) in self.leftmost.iter().enumerate() {
+            last_with[leftmost] = at;
+        }
+        (0..self.labels.len()).filter(|&at| last_with[self.leftmost[at]] == at).collect()
     }
 }

@@ -17,7 +17,9 @@ pub mod mcq_extract;
 pub mod md_table_to_html;
 pub mod mmmu_open;
 pub mod ocrbench_v1;
+pub mod ocrbench_v2_chart;
 pub mod ocrbench_v2_counting;
+pub mod ocrbench_v2_doc;
 pub mod ocrbench_v2_grounding;
 pub mod ocrbench_v2_math;
 pub mod ocrbench_v2_vqa;
@@ -25,6 +27,7 @@ pub mod ocrbench_v2_vqa_position;
 pub mod omnidocbench_edit;
 pub mod reading_order;
 pub mod relaxed_accuracy;
+pub mod teds;
 pub mod text_normalize;
 pub mod vqa_accuracy;
 pub mod vqa_normalize;
@@ -60,7 +63,9 @@ const ALL: &[&[MetricInfo]] = &[
     md_table_to_html::METRICS,
     mmmu_open::METRICS,
     ocrbench_v1::METRICS,
+    ocrbench_v2_chart::METRICS,
     ocrbench_v2_counting::METRICS,
+    ocrbench_v2_doc::METRICS,
     ocrbench_v2_grounding::METRICS,
     ocrbench_v2_math::METRICS,
     ocrbench_v2_vqa::METRICS,
@@ -68,6 +73,7 @@ const ALL: &[&[MetricInfo]] = &[
     omnidocbench_edit::METRICS,
     reading_order::METRICS,
     relaxed_accuracy::METRICS,
+    teds::METRICS,
     text_normalize::METRICS,
     vqa_accuracy::METRICS,
     vqa_normalize::METRICS,

@@ -1,0 +1,65 @@
+//! Character references: the named ones of HTML5 and those by number.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The characters that each name stands for, without `&`; with the `;` where HTML5 wants one, and
+/// without it too for the names that predate it.
+static NAMED: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    let named = |entity: &entities::Entity| (&entity.entity[1..], entity.characters);
+    entities::ENTITIES.iter().map(named).collect()
+});
+
+/// The longest name in HTML5's list.
+const LONGEST_NAME: usize = 32;
+
+/// The reference that `text`, what follows an `&`, begins with: what it stands for, and its length
+/// in bytes. In attribute values a name without `;` counts only where no letter, digit or `=`
+/// follows.
+pub(super) fn reference(text: &str, in_attribute: bool) -> Option<(String, usize)> {
+    if let Some(digits) = text.strip_prefix('#') {
+        let (code, length) = numeric(digits)?;
+        return Some((libxml2_character(code).to_string(), 1 + length));
+    }
+    let letters = text.bytes().take(LONGEST_NAME).take_while(u8::is_ascii_alphanumeric).count();
+    for length in (2..=letters).rev() {
+        let after = text[length..].chars().next();
+        let whole = if after == Some(';') { NAMED.get(&text[..=length]) } else { None };
+        if let Some(found) = whole {
+            return Some(((*found).to_owned(), length + 1));
+        }
+        let ends = !in_attribute || !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '=');
+        if let (true, Some(found)) = (ends, NAMED.get(&text[..length])) {
+            return Some(((*found).to_owned(), length));
+        }
+    }
+    None
+}
+
+/// The number after `&#` and its length with `x` and `;`; too large ones become 0x11_0000.
+fn numeric(text: &str) -> Option<(u32, usize)> {
+    let (radix, prefix) = if text.starts_with(['x', 'X']) { (16, 1) } else { (10, 0) };
+    let digits =
+        text[prefix..].bytes().take_while(|&byte| char::from(byte).is_digit(radix)).count();
+    let mut code = 0_u32;
+    for digit in text[prefix..prefix + digits].chars() {
+        code = (code * radix + digit.to_digit(radix).unwrap_or(0)).min(0x11_0000);
+    }
+    let end = prefix + digits;
+    (digits > 0).then(|| (code, end + usize::from(text[end..].starts_with(';'))))
+}
+
+/// A number as a character: Windows-1252 for the C1 controls, U+FFFD for what is none.
+fn libxml2_character(code: u32) -> char {
+    match code {
+        0x80..=0x9f => WINDOWS_1252[code as usize - 0x80],
+        0 => char::REPLACEMENT_CHARACTER,
+        _ => char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
+    }
+}
+
+/// What browsers take the C1 controls for.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+    '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+];
