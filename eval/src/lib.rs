@@ -10,6 +10,7 @@ mod html;
 pub mod metrics;
 mod python;
 mod score;
+mod text;
 mod tree_distance;
 
 pub use error::EvalError;

@@ -9,6 +9,8 @@ pub mod answer_extract;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
+pub mod entity_f1;
+pub mod formula_bleu;
 pub mod formula_normalize;
 mod item;
 pub mod kie_f1;
@@ -27,6 +29,7 @@ pub mod ocrbench_v2_vqa_position;
 pub mod omnidocbench_edit;
 pub mod reading_order;
 pub mod relaxed_accuracy;
+pub mod rouge_bleu_sentence;
 pub mod teds;
 pub mod text_normalize;
 pub mod vqa_accuracy;
@@ -56,6 +59,8 @@ const ALL: &[&[MetricInfo]] = &[
     cer_wer::METRICS,
     chart_table::METRICS,
     chartqapro::METRICS,
+    entity_f1::METRICS,
+    formula_bleu::METRICS,
     formula_normalize::METRICS,
     kie_f1::METRICS,
     lmms_omnidocbench::METRICS,
@@ -73,6 +78,7 @@ const ALL: &[&[MetricInfo]] = &[
     omnidocbench_edit::METRICS,
     reading_order::METRICS,
     relaxed_accuracy::METRICS,
+    rouge_bleu_sentence::METRICS,
     teds::METRICS,
     text_normalize::METRICS,
     vqa_accuracy::METRICS,

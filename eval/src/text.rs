@@ -1,0 +1,18 @@
+//! Words, stems and n-grams, as the measures of text count them.
+
+pub(crate) mod ngrams;
+pub(crate) mod porter;
+pub(crate) mod tokenize;
+
+/// The length of the longest common subsequence for each pair of prefixes: `[i][j]` of the first `i`
+/// items of `a` and the first `j` of `b`.
+pub(crate) fn common_lengths<T: PartialEq>(a: &[T], b: &[T]) -> Vec<Vec<usize>> {
+    let mut lengths = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, x) in a.iter().enumerate() {
+        for (j, y) in b.iter().enumerate() {
+            lengths[i + 1][j + 1] =
+                if x == y { lengths[i][j] + 1 } else { lengths[i][j + 1].max(lengths[i + 1][j]) };
+        }
+    }
+    lengths
+}
