@@ -235,7 +235,7 @@ impl<'a> Parser<'a> {
         let (written, rest) = self.rest.split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
         self.rest = rest;
         let mut value = String::with_capacity(written.len());
-        resolve(written, true, |part| value.push_str(part));
+        resolve(written, References::OfAttributes, |part| value.push_str(part));
         value
     }
 
@@ -303,9 +303,11 @@ impl<'a> Parser<'a> {
         self.rest = rest;
         match self.content {
             Content::Markup | Content::References => {
-                resolve(text, false, |part| self.text_in_place(part));
+                resolve(text, References::OfText, |part| self.text_in_place(part));
             }
-            Content::Raw | Content::Plain => self.characters(text),
+            Content::Raw | Content::Plain => {
+                resolve(text, References::Kept, |part| self.characters(part));
+            }
         }
         if end.is_some() {
             self.content = Content::Markup;
@@ -348,8 +350,27 @@ fn after_comment(text: &str) -> &str {
     ends.min().map_or("", |(at, length)| &text[at + length..])
 }
 
+/// Which references a text has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum References {
+    OfText,
+    OfAttributes,
+    Kept,
+}
+
+impl References {
+    /// The reference that what follows an `&` begins with, and its length.
+    fn first(self, text: &str) -> Option<(String, usize)> {
+        match self {
+            Self::OfText => reference(text, false),
+            Self::OfAttributes => reference(text, true),
+            Self::Kept => None,
+        }
+    }
+}
+
 /// Hands on a text in parts, with references resolved and line ends as `\n`.
-fn resolve(text: &str, in_attribute: bool, mut part: impl FnMut(&str)) {
+fn resolve(text: &str, references: References, mut part: impl FnMut(&str)) {
     let mut rest = text;
     while let Some(at) = rest.find(['&', '\r', '\0']) {
         let after = &rest[at + 1..];
@@ -359,7 +380,7 @@ fn resolve(text: &str, in_attribute: bool, mut part: impl FnMut(&str)) {
             b'\0' => char::REPLACEMENT_CHARACTER.to_string(),
             b'\r' if after.starts_with('\n') => String::new(),
             b'\r' => "\n".to_owned(),
-            _ => match reference(after, in_attribute) {
+            _ => match references.first(after) {
                 Some((found, found_length)) => {
                     length += found_length;
                     found
