@@ -3,6 +3,10 @@
 mod entities;
 mod libxml2;
 mod libxml2_rules;
+mod python_parser;
+
+pub(crate) use entities::{named as named_characters, python_unescape, soup_number};
+pub(crate) use python_parser::{Event, events as parser_events};
 
 /// The place of an element in [`Tree::elements`].
 pub(crate) type ElementId = usize;

@@ -63,3 +63,60 @@ const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
+
+/// The character that Beautiful Soup makes of what stands between `&#` and `;`.
+pub(crate) fn soup_number(number: &str) -> String {
+    let found = numeric(number).map(|(code, _)| libxml2_character(code));
+    found.map_or_else(String::new, String::from)
+}
+
+/// The characters of a name without `;`.
+pub(crate) fn named(name: &str) -> Option<&'static str> {
+    NAMED.get(format!("{name};").as_str()).or_else(|| NAMED.get(name)).copied()
+}
+
+/// Python's `html.unescape`.
+pub(crate) fn python_unescape(text: &str) -> String {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        unescaped.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let length = match after.strip_prefix('#') {
+            Some(digits) => numeric(digits).map_or(0, |(code, length)| {
+                unescaped.push_str(&python_character(code));
+                1 + length
+            }),
+            None => {
+                let run = after.char_indices().take(LONGEST_NAME);
+                let run = run.take_while(|(_, c)| !"\t\n\x0c <&#;".contains(*c)).last();
+                let end = run.map_or(0, |(at, c)| at + c.len_utf8());
+                let written = &after[..end + usize::from(end > 0 && after[end..].starts_with(';'))];
+                let length = longest_name(written);
+                if let Some(found) = NAMED.get(&written[..length]) {
+                    unescaped.push_str(found);
+                }
+                length
+            }
+        };
+        if length == 0 {
+            unescaped.push('&');
+        }
+        rest = &after[length..];
+    }
+    unescaped.push_str(rest);
+    unescaped
+}
+
+/// The length of the longest name that a text begins with.
+fn longest_name(text: &str) -> usize {
+    let mut names = text.char_indices().map(|(at, c)| at + c.len_utf8());
+    names.rfind(|&end| end > 1 && NAMED.contains_key(&text[..end])).unwrap_or(0)
+}
+
+/// A number as Python's `html.unescape` takes it: controls and noncharacters are nothing.
+fn python_character(code: u32) -> String {
+    let nothing = matches!(code, 0x1..=0x8 | 0xb | 0xe..=0x1f | 0x7f | 0xfdd0..=0xfdef)
+        || (code <= 0x10_ffff && code & 0xfffe == 0xfffe);
+    if nothing { String::new() } else { libxml2_character(code).to_string() }
+}

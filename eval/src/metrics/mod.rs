@@ -30,6 +30,7 @@ pub mod omnidocbench_edit;
 pub mod reading_order;
 pub mod relaxed_accuracy;
 pub mod rouge_bleu_sentence;
+pub mod table_normalize;
 pub mod teds;
 pub mod text_normalize;
 pub mod vqa_accuracy;
@@ -79,6 +80,7 @@ const ALL: &[&[MetricInfo]] = &[
     reading_order::METRICS,
     relaxed_accuracy::METRICS,
     rouge_bleu_sentence::METRICS,
+    table_normalize::METRICS,
     teds::METRICS,
     text_normalize::METRICS,
     vqa_accuracy::METRICS,

@@ -1,7 +1,7 @@
 //! TEDS, the tree edit distance similarity of tables (Zhong et al. 2020), as in PubTabNet's
 //! `metric.py`, which OmniDocBench, OCRBench v2 and VLMEvalKit carry copies of.
 
-use super::{Item, MetricInfo, ScoreError};
+use super::{Item, MetricInfo, ScoreError, table_normalize};
 use crate::html::{Child, ElementId, Tree};
 use crate::python::{int, is_space};
 use crate::tree_distance::{self, Costs, tree_distance};
@@ -17,6 +17,10 @@ pub(super) const METRICS: &[MetricInfo] = &[
     info("ocrbench_v2.teds_structure", |item| of_item(item, Compared::Structure)),
     info("vlmevalkit.teds", |item| of_item(item, Compared::Content)),
     info("vlmevalkit.teds_structure", |item| of_item(item, Compared::Structure)),
+    info("omnidocbench_fork.normalized_teds", |item| of_normal_tables(item, Compared::Content)),
+    info("omnidocbench_fork.normalized_teds_structure", |item| {
+        of_normal_tables(item, Compared::Structure)
+    }),
 ];
 
 const fn info(variant: &'static str, score: fn(&Item) -> Result<Value, ScoreError>) -> MetricInfo {
@@ -36,6 +40,18 @@ fn of_item(item: &Item, compared: Compared) -> Result<Value, ScoreError> {
         references.iter().map(|reference| score(prediction, reference, compared)).collect();
     let best = scores.and_then(|scores| scores.into_iter().reduce(f64::max));
     best.map(Value::from).ok_or(UNDEFINED)
+}
+
+/// Of the tables in OmniDocBench's normal form, which is how it compares them.
+fn of_normal_tables(item: &Item, compared: Compared) -> Result<Value, ScoreError> {
+    let normal = |html: &str| table_normalize::omnidocbench(html).ok_or(UNDEFINED);
+    let references = item.reference_texts()?.into_iter().map(normal);
+    let item = Item {
+        prediction: normal(item.text()?)?.into(),
+        references: references.collect::<Result<Vec<_>, _>>()?.into(),
+        ..Item::default()
+    };
+    of_item(&item, compared)
 }
 
 const UNDEFINED: ScoreError =
