@@ -1,8 +1,16 @@
-//! Scaled dot-product attention whose score matrix never exceeds a fixed size.
+//! Scaled dot-product attention that never holds the score matrix.
 
-use candle_core::{DType, Device, Result, Tensor};
+mod blocked;
+mod product;
 
-/// The score block's size that a call may hold at once, in values over all heads (32 MiB in f32).
+use crate::cpu::{Values, is_f32_on_cpu, values_of};
+use crate::simd::Level;
+use blocked::{Heads, Problem, attend};
+use candle_core::{DType, Device, Result, Storage, Tensor};
+use std::ops::Deref;
+
+/// On devices other than the CPU: the score block's size that a call may hold at once, in values
+/// over all heads (32 MiB in f32).
 const SCORE_BLOCK: usize = 8 << 20;
 
 /// Which keys a query may see.
@@ -17,8 +25,9 @@ pub enum Mask {
 /// Attention of `q` `(heads, queries, d)` over `k` and `v` `(kv_heads, keys, d)`.
 ///
 /// Scores are scaled by `1/√d`; the softmax is taken in f32. Query head `h` reads key-value head
-/// `⌊h / (heads / kv_heads)⌋` (grouped-query attention, Ainslie et al. 2023). The queries are
-/// taken in blocks, so memory grows with the number of keys and not with its square.
+/// `⌊h / (heads / kv_heads)⌋` (grouped-query attention, Ainslie et al. 2023). Rows may lie anywhere
+/// in memory, as long as the channels of a row lie side by side: views of a fused projection or of
+/// a cache are read where they are. On the CPU everything is computed in f32.
 ///
 /// Returns `(queries, heads · d)`.
 ///
@@ -30,9 +39,64 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tenso
     if kv_heads == 0 || heads % kv_heads != 0 {
         candle_core::bail!("{heads} query heads cannot share {kv_heads} key-value heads");
     }
+    if k.dims() != v.dims() || k.dim(2)? != d {
+        let (q, k, v) = (q.dims(), k.dims(), v.dims());
+        candle_core::bail!("queries {q:?}, keys {k:?} and values {v:?} don't fit together");
+    }
     if mask == Mask::Causal && queries > keys {
         candle_core::bail!("{queries} causal queries over {keys} keys");
     }
+    match q.device() {
+        Device::Cpu => on_cpu(q, k, v, mask),
+        _ => on_device(q, k, v, mask),
+    }
+}
+
+fn on_cpu(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
+    let dtype = q.dtype();
+    if dtype != DType::F32 {
+        let [q, k, v] = [q, k, v].map(|x| x.to_dtype(DType::F32));
+        return on_cpu(&q?, &k?, &v?, mask)?.to_dtype(dtype);
+    }
+    let [q, k, v] = [q, k, v].map(with_whole_rows);
+    let (q, k, v) = (q?, k?, v?);
+    let [q_values, k_values, v_values] = [&q, &k, &v].map(values_of);
+    let (heads, queries, d) = q.dims3()?;
+    let (kv_heads, keys, _) = k.dims3()?;
+    let problem = Problem {
+        q: heads_of(&q_values)?,
+        k: heads_of(&k_values)?,
+        v: heads_of(&v_values)?,
+        heads,
+        kv_heads,
+        queries,
+        keys,
+        d,
+        mask,
+    };
+    Tensor::from_vec(attend(&problem, Level::widest()), (queries, heads * d), &Device::Cpu)
+}
+
+/// The tensor, copied only where the channels of its rows don't lie side by side.
+fn with_whole_rows(x: &Tensor) -> Result<Tensor> {
+    if !is_f32_on_cpu(x) {
+        candle_core::bail!("attention takes queries, keys and values of one type on one device");
+    }
+    if x.stride().last() == Some(&1) { Ok(x.clone()) } else { x.copy() }
+}
+
+fn heads_of<'a>(values: &'a Values<'_, impl Deref<Target = Storage>>) -> Result<Heads<'a>> {
+    match *values.strides() {
+        [head, row, _] => Ok(Heads { values: values.from_first()?, strides: [head, row] }),
+        _ => candle_core::bail!("expected heads, rows and channels"),
+    }
+}
+
+/// Attention by candle's operations. The queries are taken in blocks, so memory grows with the
+/// number of keys and not with its square.
+fn on_device(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
+    let (heads, queries, d) = q.dims3()?;
+    let keys = k.dim(1)?;
     let block = (SCORE_BLOCK / (heads * keys).max(1)).clamp(1, queries.max(1));
     let keys_transposed = k.t()?; // (kv_heads, d, keys)
     let mut outputs = Vec::with_capacity(queries.div_ceil(block));
@@ -76,4 +140,72 @@ fn causal_mask(rows: usize, keys: usize, last_seen: usize, device: &Device) -> R
         })
         .collect();
     Tensor::from_vec(values, (rows, keys), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(shape: (usize, usize, usize), seed: u64) -> Tensor {
+        let mut state = seed | 1;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 40) as f32 / (1u64 << 24) as f32 - 0.5) * 6.0
+        };
+        let values: Vec<f32> = (0..shape.0 * shape.1 * shape.2).map(|_| next()).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    /// Attention with each kind of registers against candle's operations.
+    fn check(group: usize, kv_heads: usize, queries: usize, earlier: usize, d: usize, mask: Mask) {
+        let (heads, keys) = (group * kv_heads, queries + earlier);
+        let q = values((heads, queries, d), 1);
+        let (k, v) = (values((kv_heads, keys, d), 2), values((kv_heads, keys, d), 3));
+        let wanted: Vec<f32> =
+            on_device(&q, &k, &v, mask).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let [q, k, v] = [&q, &k, &v].map(values_of);
+        let [q, k, v] = [&q, &k, &v].map(|values| heads_of(values).unwrap());
+        let problem = Problem { q, k, v, heads, kv_heads, queries, keys, d, mask };
+        for level in Level::available() {
+            for (at, (found, wanted)) in attend(&problem, level).iter().zip(&wanted).enumerate() {
+                let size = format!("{heads}/{kv_heads} heads of {d}, {queries} of {keys}");
+                assert!((found - wanted).abs() < 3e-5, "{level:?}, {size}, {mask:?}: {at}");
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_kind_of_register_gives_the_same(
+            group in 1usize..20, kv_heads in 1usize..3, queries in 1usize..40,
+            earlier in 0usize..300, d in 1usize..150, causal in any::<bool>(),
+        ) {
+            check(group, kv_heads, queries, earlier, d, if causal { Mask::Causal } else { Mask::Full });
+        }
+    }
+
+    #[test]
+    fn the_head_sizes_of_the_family_are_right_over_several_chunks() {
+        for d in [64, 80, 112, 128] {
+            for mask in [Mask::Full, Mask::Causal] {
+                check(1, 2, 301, 0, d, mask);
+                check(16, 1, 40, 111, d, mask);
+                check(120, 1, 3, 130, d, mask);
+            }
+        }
+    }
+
+    #[test]
+    fn views_are_read_where_they_lie() {
+        let (rows, heads, d) = (70, 3, 20);
+        let fused = values((rows, 3 * heads, d), 5);
+        let view = |i: usize| fused.narrow(1, i * heads, heads).unwrap().transpose(0, 1).unwrap();
+        let copy = |i: usize| view(i).contiguous().unwrap();
+        let apart = attention(&copy(0), &copy(1), &copy(2), Mask::Full).unwrap();
+        let inside = attention(&view(0), &view(1), &view(2), Mask::Full).unwrap();
+        let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(flat(inside), flat(apart));
+    }
 }

@@ -4,15 +4,21 @@
 //! Sequences are two-dimensional, `(length, width)`; several sequences never share a call.
 
 mod attention;
+mod buffer;
+mod cpu;
+mod elementwise;
 mod embedding;
 mod limits;
 mod linear;
 mod mapped;
 mod norm;
 mod rotary;
+mod rows;
+mod simd;
 mod trace;
 
 pub use attention::{Mask, attention};
+pub use elementwise::{add, gelu, silu_times};
 pub use embedding::Embedding;
 pub use limits::Limits;
 pub use linear::Linear;

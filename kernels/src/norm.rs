@@ -1,5 +1,10 @@
 //! Normalisation over the last dimension.
 
+#![allow(unsafe_code, reason = "the loops work on registers")]
+
+use crate::cpu::{is_f32_on_cpu, values_of};
+use crate::rows::{filled, lock, readable, rows_of};
+use crate::simd::{Lanes, MOST_LANES, Task, run};
 use candle_core::{Result, Tensor};
 
 /// RMSNorm: `x · rsqrt(mean(x²) + eps) · w`, the mean taken in f32, no bias.
@@ -22,7 +27,11 @@ impl RmsNorm {
     /// # Errors
     /// When the widths or types differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32)
+        match readable(x)? {
+            Some(x) if is_f32_on_cpu(&self.weight) => normalise(&x, &self.weight, None, self.eps),
+            _ => candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32),
+        }?
+        .reshape(x.shape())
     }
 }
 
@@ -47,6 +56,119 @@ impl LayerNorm {
     /// # Errors
     /// When the widths or types differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        candle_nn::ops::layer_norm(&x.contiguous()?, &self.weight, &self.bias, self.eps as f32)
+        let Self { weight, bias, eps } = self;
+        match readable(x)? {
+            Some(x) if is_f32_on_cpu(weight) => normalise(&x, weight, Some(bias), *eps),
+            _ => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps as f32),
+        }?
+        .reshape(x.shape())
+    }
+}
+
+/// Normalises the rows of a readable tensor; with a bias, about their mean.
+fn normalise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let width = x.dims().last().copied().unwrap_or_default();
+    if weight.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
+        candle_core::bail!("a norm over {:?} cannot take {:?}", weight.dims(), x.dims());
+    }
+    let (weight, bias) = (weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
+    let (weight, bias) = (values_of(&weight), bias.as_ref().map(values_of));
+    let weight = weight.from_first()?;
+    let bias = bias.as_ref().map(|bias| bias.from_first()).transpose()?;
+    let values = lock(x);
+    let rows = rows_of(x, &values)?;
+    filled(x.dims(), |row, to| {
+        run(Normalise { row: rows.get(row), weight, bias, eps: eps as f32, to });
+    })
+}
+
+/// One row.
+struct Normalise<'a> {
+    row: &'a [f32],
+    weight: &'a [f32],
+    bias: Option<&'a [f32]>,
+    eps: f32,
+    to: &'a mut [f32],
+}
+
+impl Task for Normalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let Self { row, weight, bias, eps, to } = self;
+        let width = row.len() as f32;
+        let mut mean = 0.0;
+        if bias.is_some() {
+            // SAFETY: the caller's promise.
+            mean = unsafe { sum_of_powers::<L>(row, 0.0, 1) } / width;
+        }
+        // SAFETY: the caller's promise.
+        let squares = unsafe { sum_of_powers::<L>(row, mean, 2) };
+        let scale = 1.0 / (squares / width + eps).sqrt();
+        match bias {
+            Some(bias) => {
+                for (((to, x), weight), bias) in to.iter_mut().zip(row).zip(weight).zip(bias) {
+                    *to = (x - mean) * scale * weight + bias;
+                }
+            }
+            None => {
+                for ((to, x), weight) in to.iter_mut().zip(row).zip(weight) {
+                    *to = x * scale * weight;
+                }
+            }
+        }
+    }
+}
+
+/// The sum of `(x − mean)^power` for a power of 1 or 2.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn sum_of_powers<L: Lanes>(row: &[f32], mean: f32, power: usize) -> f32 {
+    let whole = row.len() - row.len() % L::COUNT;
+    let mut rest = [mean; MOST_LANES]; // what stands for nothing adds nothing
+    rest[..row.len() - whole].copy_from_slice(&row[whole..]);
+    // SAFETY: the caller's promise; `whole` is a multiple of the register's values, and `rest` has
+    // room for the widest register.
+    unsafe {
+        let centre = L::splat(mean);
+        let term = L::load(rest.as_ptr()).sub(centre);
+        let mut sums = [if power == 2 { term.mul(term) } else { term }, L::splat(0.0)];
+        for (i, start) in (0..whole).step_by(L::COUNT).enumerate() {
+            let term = L::load(row.as_ptr().add(start)).sub(centre);
+            let sum = &mut sums[i % 2];
+            *sum = if power == 2 { term.mul_add(term, *sum) } else { sum.add(term) };
+        }
+        sums[0].add(sums[1]).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Level, run_at};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_kind_of_register_gives_the_same(
+            row in prop::collection::vec(-4f32..4.0, 1..300), centred in any::<bool>(),
+        ) {
+            let weight: Vec<f32> = row.iter().map(|x| x * 0.3 + 1.0).collect();
+            let bias = centred.then_some(weight.as_slice());
+            let at = |level| {
+                let mut to = vec![f32::NAN; row.len()];
+                run_at(level, Normalise { row: &row, weight: &weight, bias, eps: 1e-5, to: &mut to });
+                to
+            };
+            let wanted = at(Level::Plain);
+            for level in Level::available() {
+                for (found, wanted) in at(level).iter().zip(&wanted) {
+                    prop_assert!((found - wanted).abs() < 1e-4 * wanted.abs().max(1.0), "{:?}", level);
+                }
+            }
+        }
     }
 }

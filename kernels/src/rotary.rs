@@ -1,5 +1,10 @@
 //! Rotary position embedding (Su et al. 2021, "RoFormer"), in the two layouts the family uses.
 
+#![allow(unsafe_code, reason = "the loops are compiled for the registers at hand")]
+
+use crate::cpu::{is_f32_on_cpu, values_of};
+use crate::rows::{filled, lock, readable, rows_of};
+use crate::simd::{Lanes, Task, run};
 use candle_core::{DType, Result, Tensor};
 
 /// Which two channels of a head turn together.
@@ -37,8 +42,15 @@ impl RotaryTable {
     /// # Errors
     /// When the lengths differ, or a head has fewer channels than are to be turned.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, d) = x.dims3()?;
+        let (_, length, d) = x.dims3()?;
         let rotated = 2 * self.cos.dim(1)?;
+        if self.cos.dim(0)? != length || rotated > d {
+            let (table, found) = (self.cos.dims(), x.dims());
+            candle_core::bail!("angles {table:?} don't fit heads {found:?}");
+        }
+        if let (Some(x), true) = (readable(x)?, is_f32_on_cpu(&self.cos)) {
+            return self.apply_on_cpu(&x);
+        }
         let turned = self.turn(&x.narrow(2, 0, rotated)?)?;
         if rotated == d {
             return Ok(turned);
@@ -56,5 +68,55 @@ impl RotaryTable {
             RotaryLayout::HalfSplit => candle_nn::rotary_emb::rope(&rows, &self.cos, &self.sin)?,
         };
         turned.squeeze(0)?.to_dtype(x.dtype())
+    }
+
+    fn apply_on_cpu(&self, x: &Tensor) -> Result<Tensor> {
+        let pairs = self.cos.dim(1)?;
+        let (cos, sin) = (values_of(&self.cos), values_of(&self.sin));
+        let (cos, sin) = (cos.from_first()?, sin.from_first()?);
+        let values = lock(x);
+        let rows = rows_of(x, &values)?;
+        filled(x.dims(), |row, to| {
+            let angles = rows.in_group(row) * pairs..(rows.in_group(row) + 1) * pairs;
+            let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
+            run(Turn { row: rows.get(row), cos, sin, layout: self.layout, to });
+        })
+    }
+}
+
+/// One row of one head.
+struct Turn<'a> {
+    row: &'a [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
+    layout: RotaryLayout,
+    to: &'a mut [f32],
+}
+
+impl Task for Turn<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let pairs = self.cos.len();
+        let (row, rest) = self.row.split_at(2 * pairs);
+        let (to, to_rest) = self.to.split_at_mut(2 * pairs);
+        to_rest.copy_from_slice(rest);
+        let angles = self.cos.iter().zip(self.sin);
+        match self.layout {
+            RotaryLayout::Interleaved => {
+                let pairs = row.as_chunks::<2>().0.iter().zip(to.as_chunks_mut::<2>().0);
+                for (([a, b], to), (cos, sin)) in pairs.zip(angles) {
+                    *to = [a * cos - b * sin, b * cos + a * sin];
+                }
+            }
+            RotaryLayout::HalfSplit => {
+                let ((a, b), (to_a, to_b)) = (row.split_at(pairs), to.split_at_mut(pairs));
+                let pairs = a.iter().zip(b).zip(to_a.iter_mut().zip(to_b));
+                for (((a, b), (to_a, to_b)), (cos, sin)) in pairs.zip(angles) {
+                    (*to_a, *to_b) = (a * cos - b * sin, b * cos + a * sin);
+                }
+            }
+        }
     }
 }

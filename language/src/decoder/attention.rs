@@ -59,11 +59,8 @@ impl Attention {
     ) -> Result<Tensor> {
         let length = x.dim(0)?;
         let qkv = self.qkv.forward(x)?; // (length, (heads + 2 · kv_heads) · d)
-        let heads_of = |start: usize, heads: usize| {
-            qkv.narrow(1, start * self.head_dim, heads * self.head_dim)?
-                .reshape((length, heads, self.head_dim))?
-                .transpose(0, 1)
-        };
+        let all = qkv.reshape((length, self.heads + 2 * self.kv_heads, self.head_dim))?;
+        let heads_of = |start: usize, heads: usize| all.narrow(1, start, heads)?.transpose(0, 1);
         let q = rotary.apply(&heads_of(0, self.heads)?)?; // (heads, length, d)
         let k = rotary.apply(&heads_of(self.heads, self.kv_heads)?)?; // (kv_heads, length, d)
         let v = heads_of(self.heads + self.kv_heads, self.kv_heads)?;

@@ -7,7 +7,7 @@ use super::moe::Moe;
 use super::{DecoderConfig, TensorNames, rms_norm};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{RmsNorm, RotaryTable, Trace};
+use glm4v_kernels::{RmsNorm, RotaryTable, Trace, add};
 use glm4v_weights::Weights;
 
 /// Attention and MLP, each with a norm before it and, in `glm4` and its relatives, one after it:
@@ -70,13 +70,13 @@ impl Layer {
     ) -> Result<Tensor> {
         let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, cache)?;
         trace.record(format_args!("layer_{index}_attention"), &attended);
-        let x = (x + normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
+        let x = add(x, &normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
         let normed_x = self.mlp_input_norm.forward(&x)?;
         let y = match &self.mlp {
             FeedForward::Dense(mlp) => mlp.forward(&normed_x)?,
             FeedForward::Experts(moe) => moe.forward(&normed_x)?,
         };
-        x + normed(&self.mlp_output_norm, y)?
+        add(&x, &normed(&self.mlp_output_norm, y)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::names::{GateUpNames, MlpNames};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::Linear;
+use glm4v_kernels::{Linear, silu_times};
 use glm4v_weights::Weights;
 
 /// `down(SiLU(gate) · up)`. Gate and up are kept as one projection, gate first.
@@ -41,6 +41,6 @@ impl Mlp {
         let [gate, up] = halves.as_slice() else {
             candle_core::bail!("the fused gate and up projection has an odd width");
         };
-        self.down.forward(&(gate.silu()? * up)?)
+        self.down.forward(&silu_times(gate, up)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Glm4vVisionConfig, TowerFlavour, linear, split_heads};
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, attention};
+use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention, silu_times};
 use glm4v_weights::{Weights, WeightsError};
 
 /// `x += attn(norm1(x)); x += mlp(norm2(x))`.
@@ -39,9 +39,8 @@ impl Block {
         rotary: &RotaryTable,
         segments: &[usize],
     ) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?)?;
-        let y = self.mlp.forward(&self.norm2.forward(&x)?)?;
-        x + y
+        let x = add(x, &self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?)?;
+        add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)
     }
 }
 
@@ -114,7 +113,7 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = (self.gate.forward(x)?.silu()? * self.up.forward(x)?)?; // (patches, inner)
+        let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (patches, inner)
         self.down.forward(&inner)
     }
 }

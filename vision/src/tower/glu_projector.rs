@@ -1,7 +1,7 @@
 //! The gated projector that both towers end in.
 
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear};
+use glm4v_kernels::{LayerNorm, Linear, gelu, silu_times};
 
 /// `h = gelu(LayerNorm(proj(x))); down(SiLU(gate(h)) · up(h))`, with the exact GELU.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(super) const NORM_EPS: f64 = 1e-5;
 impl GluProjector {
     /// Rows `(tokens, in)` to visual tokens `(tokens, hidden)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let h = self.norm.forward(&self.proj.forward(x)?)?.gelu_erf()?; // (tokens, hidden)
-        let inner = (self.gate.forward(&h)?.silu()? * self.up.forward(&h)?)?; // (tokens, inner)
+        let h = gelu(&self.norm.forward(&self.proj.forward(x)?)?)?; // (tokens, hidden)
+        let inner = silu_times(&self.gate.forward(&h)?, &self.up.forward(&h)?)?; // (tokens, inner)
         self.down.forward(&inner)
     }
 }

@@ -31,9 +31,9 @@ fn linear(
 }
 
 /// Splits a fused `(length, 3 · heads · d)` projection, laid out `[3, heads, d]`, into queries,
-/// keys and values, each `(heads, length, d)`.
+/// keys and values, each `(heads, length, d)`: views that copy nothing.
 fn split_heads(qkv: &Tensor, heads: usize) -> Result<[Tensor; 3]> {
     let (length, width) = qkv.dims2()?;
     let parts = qkv.reshape((length, 3, heads, width / 3 / heads))?.permute((1, 2, 0, 3))?; // (3, heads, length, d)
-    Ok([parts.get(0)?, parts.get(1)?, parts.get(2)?.contiguous()?])
+    Ok([parts.get(0)?, parts.get(1)?, parts.get(2)?])
 }

@@ -1,0 +1,77 @@
+//! Working memory that each thread keeps from one call to the next.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+/// The most buffers that a thread keeps; nested work takes several.
+const KEPT: usize = 12;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Values of no particular content. Goes back to its thread when it is dropped.
+pub(crate) struct Buffer(Vec<f32>);
+
+impl Buffer {
+    /// Takes a buffer of `length` values, a used one where there is one.
+    pub(crate) fn take(length: usize) -> Self {
+        let mut values = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        values.resize(length, 0.0);
+        Self(values)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let values = std::mem::take(&mut self.0);
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < KEPT {
+                spare.push(values);
+            }
+        });
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+/// A place that threads write to, each its own part of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared(*mut f32, usize);
+
+// SAFETY: `part` hands the duty to keep parts apart to its callers.
+#[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Shares `values`, which must outlive every use.
+    pub(crate) fn new(values: &mut [f32]) -> Self {
+        Self(values.as_mut_ptr(), values.len())
+    }
+
+    /// `length` values from `start` on.
+    ///
+    /// # Safety
+    /// No two parts that overlap may be in use at the same time, and none after the values are gone.
+    #[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
+    pub(crate) unsafe fn part<'a>(self, start: usize, length: usize) -> &'a mut [f32] {
+        assert!(start <= self.1 && length <= self.1 - start, "a part lies outside the whole");
+        // SAFETY: the part lies inside; the caller keeps parts apart and the values alive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }
+    }
+}

@@ -1,0 +1,38 @@
+//! The values of f32 tensors in this machine's memory.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use std::ops::Deref;
+
+/// A tensor's values, locked for reading.
+pub(crate) struct Values<'a, Guard> {
+    storage: Guard,
+    layout: &'a Layout,
+}
+
+/// Whether the tensor is one whose [`Values`] can be read.
+pub(crate) fn is_f32_on_cpu(tensor: &Tensor) -> bool {
+    tensor.device().is_cpu() && tensor.dtype() == DType::F32
+}
+
+/// Locks the values of `tensor`.
+pub(crate) fn values_of(tensor: &Tensor) -> Values<'_, impl Deref<Target = Storage>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    Values { storage, layout }
+}
+
+impl<Guard: Deref<Target = Storage>> Values<'_, Guard> {
+    /// The values from the tensor's first one on, to be read with [`Self::strides`].
+    pub(crate) fn from_first(&self) -> Result<&[f32]> {
+        match &*self.storage {
+            Storage::Cpu(CpuStorage::F32(values)) => {
+                Ok(values.get(self.layout.start_offset()..).unwrap_or_default())
+            }
+            _ => candle_core::bail!("expected f32 values in this machine's memory"),
+        }
+    }
+
+    /// How far apart neighbours are in each dimension.
+    pub(crate) fn strides(&self) -> &[usize] {
+        self.layout.stride()
+    }
+}

@@ -1,0 +1,85 @@
+//! Rows of tensors, taken one by one where they lie and filled in parallel.
+
+use crate::cpu::{Values, is_f32_on_cpu, values_of};
+use candle_core::{Device, Result, Storage, Tensor};
+use rayon::prelude::*;
+use std::ops::Deref;
+
+/// Values that one task fills at least, so that small tensors stay on one thread.
+const TASK: usize = 1 << 14;
+
+/// The rows of a tensor: runs of its last dimension, in order.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    values: &'a [f32],
+    /// From one row to the next within an inner group, and from one group to the next.
+    strides: [usize; 2],
+    /// Rows in an inner group.
+    group: usize,
+    width: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Row number `row`.
+    #[inline(always)]
+    pub(crate) fn get(&self, row: usize) -> &'a [f32] {
+        let start = row / self.group * self.strides[1] + row % self.group * self.strides[0];
+        &self.values[start..start + self.width]
+    }
+
+    /// The number of `row` within its group.
+    #[inline(always)]
+    pub(crate) fn in_group(&self, row: usize) -> usize {
+        row % self.group
+    }
+}
+
+/// The tensor in a form that [`rows_of`] takes: f32 on the CPU, of two or three dimensions, values
+/// of a row side by side. `None` where that is another type or device.
+pub(crate) fn readable(x: &Tensor) -> Result<Option<Tensor>> {
+    if !is_f32_on_cpu(x) {
+        return Ok(None);
+    }
+    let x = if x.stride().last() == Some(&1) { x.clone() } else { x.contiguous()? };
+    if (2..=3).contains(&x.rank()) {
+        return Ok(Some(x));
+    }
+    let width = x.dims().last().copied().unwrap_or(1);
+    Ok(Some(x.reshape((x.elem_count() / width.max(1), width))?))
+}
+
+/// Locks a [`readable`] tensor's values; [`rows_of`] gives them by rows.
+pub(crate) fn lock(x: &Tensor) -> Values<'_, impl Deref<Target = Storage>> {
+    values_of(x)
+}
+
+/// The rows of a [`readable`] tensor.
+pub(crate) fn rows_of<'a>(
+    x: &Tensor,
+    values: &'a Values<'_, impl Deref<Target = Storage>>,
+) -> Result<Rows<'a>> {
+    let all = values.from_first()?;
+    let rows = match (x.dims(), values.strides()) {
+        ([rows, width], [stride, _]) => {
+            Rows { values: all, strides: [*stride, 0], group: (*rows).max(1), width: *width }
+        }
+        ([_, rows, width], [outer, stride, _]) => {
+            Rows { values: all, strides: [*stride, *outer], group: (*rows).max(1), width: *width }
+        }
+        (dims, _) => candle_core::bail!("expected two or three dimensions, found {dims:?}"),
+    };
+    Ok(rows)
+}
+
+/// A new tensor of `shape`, whose rows `fill(number, row)` fills in parallel, several at a time.
+pub(crate) fn filled(shape: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
+    let width = shape.last().copied().unwrap_or(1).max(1);
+    let mut values = vec![0.0; shape.iter().product()];
+    let rows = (TASK / width).max(1);
+    values.par_chunks_mut(rows * width).enumerate().for_each(|(task, part)| {
+        for (i, row) in part.chunks_exact_mut(width).enumerate() {
+            fill(task * rows + i, row);
+        }
+    });
+    Tensor::from_vec(values, shape, &Device::Cpu)
+}

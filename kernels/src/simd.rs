@@ -1,0 +1,266 @@
+//! Vector registers of f32 behind one interface, chosen when the program runs.
+//!
+//! A piece of work implements [`Task`] once, over any [`Lanes`]; [`run`] calls it with the widest
+//! registers that the processor has. All of it must be `#[inline(always)]`: only what ends up inside
+//! the function that has the processor's features is compiled to its instructions.
+
+#![allow(unsafe_code, reason = "instructions of one processor are used after asking for it")]
+
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Minimax coefficients of 2^f for f in -0.5..=0.5, lowest power first; the relative error of the
+/// polynomial, rounding included, is below 1e-7.
+const EXP2: [f32; 7] = [
+    1.0,
+    0.693_147_2,
+    0.240_226_46,
+    0.055_503_286,
+    0.009_618_489,
+    0.001_339_993_1,
+    0.000_153_458_11,
+];
+
+/// log2(e).
+pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
+
+/// A register of f32 values.
+///
+/// # Safety
+/// All methods need a processor with the implementor's instructions, which [`run`] sees to; those
+/// that take a pointer need [`Self::COUNT`] values there.
+pub(crate) trait Lanes: Copy + 'static {
+    /// Values in a register.
+    const COUNT: usize;
+    /// Registers side by side in a tile of a matrix product; with six rows of them, and their
+    /// operands, they fill the register file.
+    const PANEL: usize;
+
+    /// The same value in all lanes.
+    unsafe fn splat(value: f32) -> Self;
+    /// Reads [`Self::COUNT`] values.
+    unsafe fn load(from: *const f32) -> Self;
+    /// Writes [`Self::COUNT`] values.
+    unsafe fn store(self, to: *mut f32);
+    /// `self + other`.
+    unsafe fn add(self, other: Self) -> Self;
+    /// `self − other`.
+    unsafe fn sub(self, other: Self) -> Self;
+    /// `self · other`.
+    unsafe fn mul(self, other: Self) -> Self;
+    /// `self / other`.
+    unsafe fn div(self, other: Self) -> Self;
+    /// The larger of the two.
+    unsafe fn max(self, other: Self) -> Self;
+    /// The smaller of the two.
+    #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let zero = Self::splat(0.0);
+            zero.sub(zero.sub(self).max(zero.sub(other)))
+        }
+    }
+
+    /// `self · factor + summand`.
+    unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// The nearest whole number, ties to even.
+    unsafe fn round(self) -> Self;
+    /// `self · 2^exponent` for whole exponents of at least -126; 0 where the exponent is less.
+    unsafe fn scale(self, exponent: Self) -> Self;
+
+    /// 2^x for x of at most 127, with a relative error below 1e-7; 0 below -126.
+    #[inline(always)]
+    unsafe fn exp2(self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let exponent = self.max(Self::splat(-200.0)); // what is below becomes 0 all the same
+            let whole = exponent.round();
+            let rest = exponent.sub(whole);
+            let mut sum = Self::splat(EXP2[6]);
+            for power in (0..6).rev() {
+                sum = sum.mul_add(rest, Self::splat(EXP2[power]));
+            }
+            sum.scale(whole)
+        }
+    }
+
+    /// The sum of all lanes.
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: the caller's promise; `lanes` has room for the widest register.
+        let lanes = unsafe { self.to_array() };
+        lanes[..Self::COUNT].iter().sum()
+    }
+
+    /// The largest lane.
+    #[inline(always)]
+    unsafe fn largest(self) -> f32 {
+        // SAFETY: the caller's promise; `lanes` has room for the widest register.
+        let lanes = unsafe { self.to_array() };
+        lanes[..Self::COUNT].iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// The lanes, and zeros after them.
+    #[inline(always)]
+    unsafe fn to_array(self) -> [f32; MOST_LANES] {
+        const { assert!(Self::COUNT <= MOST_LANES) };
+        let mut lanes = [0.0; MOST_LANES];
+        // SAFETY: the caller's promise; `lanes` has room for the widest register.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes
+    }
+}
+
+/// The most values in any register.
+pub(crate) const MOST_LANES: usize = 16;
+
+/// Work that is written once for all registers.
+pub(crate) trait Task {
+    /// What comes out of it.
+    type Output;
+
+    /// Does the work. Must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The processor must have the instructions of `L`.
+    unsafe fn run<L: Lanes>(self) -> Self::Output;
+}
+
+/// The kinds of registers, narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Arrays, which the compiler lays in whatever every processor of the architecture has.
+    Plain,
+    /// 256 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 512 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// Whether this processor has it.
+    fn is_here(self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+            }
+        }
+    }
+
+    /// All that this processor has, narrowest first.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        const ALL: &[Level] = &[Level::Plain, Level::Avx2, Level::Avx512];
+        #[cfg(not(target_arch = "x86_64"))]
+        const ALL: &[Level] = &[Level::Plain];
+        ALL.iter().copied().filter(|level| level.is_here())
+    }
+
+    /// The widest that this processor has.
+    pub(crate) fn widest() -> Self {
+        static WIDEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *WIDEST.get_or_init(|| Self::available().last().unwrap_or(Self::Plain))
+    }
+}
+
+/// Does the work with the widest registers of this processor.
+pub(crate) fn run<T: Task>(task: T) -> T::Output {
+    run_at(Level::widest(), task)
+}
+
+/// Does the work with registers of one kind, which the processor must have; otherwise with plain
+/// ones.
+pub(crate) fn run_at<T: Task>(level: Level, task: T) -> T::Output {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if level.is_here() => {
+            // SAFETY: the processor has these instructions, as was just asked.
+            unsafe { x86::run_avx512(task) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 if level.is_here() => {
+            // SAFETY: the processor has these instructions, as was just asked.
+            unsafe { x86::run_avx2(task) }
+        }
+        // SAFETY: arrays need no particular instructions.
+        _ => unsafe { task.run::<plain::Array>() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Exp2<'a>(&'a mut [f32]);
+
+    impl Task for Exp2<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        unsafe fn run<L: Lanes>(self) {
+            for chunk in self.0.chunks_exact_mut(L::COUNT) {
+                // SAFETY: the chunk is as long as a register; the rest is the caller's promise.
+                unsafe { L::load(chunk.as_ptr()).exp2().store(chunk.as_mut_ptr()) };
+            }
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_within_the_stated_error() {
+        let arguments: Vec<f32> = (-126 * 512..=0).map(|i| i as f32 / 512.0 + 0.000_31).collect();
+        for level in Level::available() {
+            let mut powers = arguments.clone();
+            powers.resize(arguments.len().next_multiple_of(MOST_LANES), 0.0);
+            run_at(level, Exp2(&mut powers));
+            for (x, power) in arguments.iter().zip(&powers) {
+                let wanted = f64::from(*x).exp2();
+                let error = (f64::from(*power) / wanted - 1.0).abs();
+                assert!(error < 1e-7, "{level:?}: 2^{x} is {wanted}, not {power}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_power_of_minus_infinity_is_nothing() {
+        for level in Level::available() {
+            let mut powers =
+                [f32::NEG_INFINITY, -1e30, -300.0, -127.0, 0.0, 1.0, 7.0, -1.0].repeat(2);
+            run_at(level, Exp2(&mut powers));
+            assert_eq!(powers[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 128.0, 0.5], "{level:?}");
+        }
+    }
+
+    struct Folds<'a>(&'a [f32]);
+
+    impl Task for Folds<'_> {
+        type Output = (f32, f32);
+
+        #[inline(always)]
+        unsafe fn run<L: Lanes>(self) -> (f32, f32) {
+            // SAFETY: the caller's promise, and more values than the widest register has.
+            unsafe {
+                let register = L::load(self.0.as_ptr());
+                (register.sum() / L::COUNT as f32, register.largest())
+            }
+        }
+    }
+
+    #[test]
+    fn folds_go_over_all_lanes() {
+        let values = [3.0; MOST_LANES];
+        for level in Level::available() {
+            assert_eq!(run_at(level, Folds(&values)), (3.0, 3.0), "{level:?}");
+            let mut values = values;
+            values[1] = 5.0;
+            assert_eq!(run_at(level, Folds(&values)).1, 5.0, "{level:?}");
+        }
+    }
+}
