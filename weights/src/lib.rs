@@ -8,6 +8,7 @@
 mod checkpoint;
 mod error;
 mod files;
+mod fingerprint;
 mod header;
 mod hub;
 mod inspect;
