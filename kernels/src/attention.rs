@@ -87,7 +87,7 @@ fn with_whole_rows(x: &Tensor) -> Result<Tensor> {
 
 fn heads_of<'a>(values: &'a Values<'_, impl Deref<Target = Storage>>) -> Result<Heads<'a>> {
     match *values.strides() {
-        [head, row, _] => Ok(Heads { values: values.from_first()?, strides: [head, row] }),
+        [head, row, _] => Ok(Heads { values: values.since_first()?, strides: [head, row] }),
         _ => candle_core::bail!("expected heads, rows and channels"),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn values_of(tensor: &Tensor) -> Values<'_, impl Deref<Target = Stora
 
 impl<Guard: Deref<Target = Storage>> Values<'_, Guard> {
     /// The values from the tensor's first one on, to be read with [`Self::strides`].
-    pub(crate) fn from_first(&self) -> Result<&[f32]> {
+    pub(crate) fn since_first(&self) -> Result<&[f32]> {
         match &*self.storage {
             Storage::Cpu(CpuStorage::F32(values)) => {
                 Ok(values.get(self.layout.start_offset()..).unwrap_or_default())

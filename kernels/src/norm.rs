@@ -73,8 +73,8 @@ fn normalise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Re
     }
     let (weight, bias) = (weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
     let (weight, bias) = (values_of(&weight), bias.as_ref().map(values_of));
-    let weight = weight.from_first()?;
-    let bias = bias.as_ref().map(|bias| bias.from_first()).transpose()?;
+    let weight = weight.since_first()?;
+    let bias = bias.as_ref().map(|bias| bias.since_first()).transpose()?;
     let values = lock(x);
     let rows = rows_of(x, &values)?;
     filled(x.dims(), |row, to| {

@@ -73,7 +73,7 @@ impl RotaryTable {
     fn apply_on_cpu(&self, x: &Tensor) -> Result<Tensor> {
         let pairs = self.cos.dim(1)?;
         let (cos, sin) = (values_of(&self.cos), values_of(&self.sin));
-        let (cos, sin) = (cos.from_first()?, sin.from_first()?);
+        let (cos, sin) = (cos.since_first()?, sin.since_first()?);
         let values = lock(x);
         let rows = rows_of(x, &values)?;
         filled(x.dims(), |row, to| {

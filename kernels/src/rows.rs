@@ -58,7 +58,7 @@ pub(crate) fn rows_of<'a>(
     x: &Tensor,
     values: &'a Values<'_, impl Deref<Target = Storage>>,
 ) -> Result<Rows<'a>> {
-    let all = values.from_first()?;
+    let all = values.since_first()?;
     let rows = match (x.dims(), values.strides()) {
         ([rows, width], [stride, _]) => {
             Rows { values: all, strides: [*stride, 0], group: (*rows).max(1), width: *width }
