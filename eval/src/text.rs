@@ -2,6 +2,7 @@
 
 pub(crate) mod ngrams;
 pub(crate) mod porter;
+pub(crate) mod ptb;
 pub(crate) mod tokenize;
 
 /// The length of the longest common subsequence for each pair of prefixes: `[i][j]` of the first `i`

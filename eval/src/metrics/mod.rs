@@ -6,6 +6,7 @@
 pub mod anls;
 mod answer_dict;
 pub mod answer_extract;
+pub mod caption_corpus;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
@@ -57,6 +58,7 @@ pub struct MetricInfo {
 const ALL: &[&[MetricInfo]] = &[
     anls::METRICS,
     answer_extract::METRICS,
+    caption_corpus::METRICS,
     cer_wer::METRICS,
     chart_table::METRICS,
     chartqapro::METRICS,
