@@ -11,6 +11,8 @@ mod embedding;
 mod limits;
 mod linear;
 mod mapped;
+#[allow(unsafe_code, reason = "vector instructions, and tasks that write parts of one matrix")]
+mod matmul;
 mod norm;
 mod rotary;
 mod rows;
@@ -23,6 +25,7 @@ pub use embedding::Embedding;
 pub use limits::Limits;
 pub use linear::Linear;
 pub use mapped::MappedFile;
+pub use matmul::{Form, PackedMatrix, Values};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::{RotaryLayout, RotaryTable};
 pub use trace::Trace;

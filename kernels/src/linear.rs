@@ -1,10 +1,17 @@
 //! Fully connected layers.
 
-use candle_core::quantized::QTensor;
-use candle_core::{Result, Tensor};
 use std::sync::Arc;
 
+use candle_core::quantized::QTensor;
+use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
+
+use crate::matmul::{Form, PackedMatrix, Values};
+
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
+///
+/// On a CPU, weights in f32 and bf16 are packed for this crate's own kernels when the layer is
+/// made; those in bf16 round what they multiply to bf16 and sum in f32. Other weights, and those
+/// on a GPU, are multiplied by candle.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Weights whose outputs stand side by side; all are `in` wide.
@@ -15,7 +22,9 @@ pub struct Linear {
 /// A matrix `(out, in)`.
 #[derive(Clone, Debug)]
 enum Weight {
-    /// Numbers of the type that the layer computes in.
+    /// Numbers in the order in which this crate's kernels read them.
+    Packed(Arc<PackedMatrix>),
+    /// Numbers of the type that the layer computes in, as candle has them.
     Dense(Tensor),
     /// Blocks of a few bits a number, in GGUF's formats.
     Quantised(Arc<QTensor>),
@@ -24,7 +33,7 @@ enum Weight {
 impl Linear {
     /// Takes a weight `(out, in)` and, if the layer has one, a bias `(out)`.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
-        Self { parts: vec![Weight::Dense(weight)], bias }
+        Self { parts: vec![Weight::new(weight)], bias }
     }
 
     /// Takes a weight `(out, in)` in blocks and, if the layer has one, a bias `(out)`.
@@ -43,18 +52,27 @@ impl Linear {
         }
         let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
         let parts: Vec<_> = layers.iter().flat_map(|layer| layer.parts.clone()).collect();
+        if let Some(first) = parts.first()
+            && parts.iter().any(|part| part.inputs() != first.inputs())
+        {
+            candle_core::bail!("stacked layers must read rows of one width");
+        }
         let dense: Vec<_> = parts.iter().filter_map(Weight::dense).collect();
-        if dense.len() == parts.len() {
+        if !dense.is_empty() && dense.len() == parts.len() {
             return Ok(Self::new(Tensor::cat(&dense, 0)?, bias));
         }
         Ok(Self { parts, bias })
     }
 
-    /// Maps rows `(n, in)` to rows `(n, out)`.
+    /// Maps rows `(n, in)` to rows `(n, out)`, in the type of the rows.
     ///
     /// # Errors
     /// When the rows are not `in` wide, or types or devices differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let packed: Option<Vec<_>> = self.parts.iter().map(Weight::packed).collect();
+        if let Some(parts) = packed {
+            return forward_packed(&parts, self.bias.as_ref(), x);
+        }
         let y = match self.parts.as_slice() {
             [weight] => weight.forward(x)?, // (n, out)
             parts => {
@@ -70,18 +88,88 @@ impl Linear {
 }
 
 impl Weight {
-    fn dense(&self) -> Option<&Tensor> {
+    /// Packs a weight if there are kernels for its type on its device.
+    fn new(weight: Tensor) -> Self {
+        let form = match weight.dtype() {
+            DType::F32 => Form::F32,
+            DType::BF16 => Form::Bf16,
+            _ => return Self::Dense(weight),
+        };
+        let packed = weight.dims2().and_then(|(outputs, inputs)| {
+            let pack = |values: Values<'_>| PackedMatrix::new(values, outputs, inputs, form);
+            with_values(&weight.contiguous()?, pack)
+        });
+        packed.map_or(Self::Dense(weight), |packed| Self::Packed(Arc::new(packed)))
+    }
+
+    fn packed(&self) -> Option<&PackedMatrix> {
         match self {
-            Self::Dense(weight) => Some(weight),
-            Self::Quantised(_) => None,
+            Self::Packed(packed) => Some(packed),
+            Self::Dense(_) | Self::Quantised(_) => None,
         }
     }
 
+    fn dense(&self) -> Option<&Tensor> {
+        match self {
+            Self::Dense(weight) => Some(weight),
+            Self::Packed(_) | Self::Quantised(_) => None,
+        }
+    }
+
+    fn inputs(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.inputs(),
+            Self::Dense(weight) => weight.dims().last().copied().unwrap_or_default(),
+            Self::Quantised(weight) => weight.shape().dims().last().copied().unwrap_or_default(),
+        }
+    }
+
+    /// Rows `(n, in)` to rows `(n, out)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
+            Self::Packed(packed) => forward_packed(&[packed], None, x),
             Self::Dense(weight) => x.matmul(&weight.t()?),
             // Each row of x is rounded to 8 bits a number first, as in llama.cpp.
             Self::Quantised(weight) => x.contiguous()?.apply_op1_no_bwd(weight.as_ref()),
         }
+    }
+}
+
+/// Rows `(n, in)` to rows `(n, out)`, the outputs of `parts` side by side.
+fn forward_packed(parts: &[&PackedMatrix], bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+    let (rows, inputs) = x.dims2()?;
+    if parts.iter().any(|part| part.inputs() != inputs) || !x.device().is_cpu() {
+        let widths: Vec<_> = parts.iter().map(|part| part.inputs()).collect();
+        candle_core::bail!("rows {:?} on {:?} for weights {widths:?} wide", x.shape(), x.device());
+    }
+    let width = parts.iter().map(|part| part.outputs()).sum();
+    let bias = bias.map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
+    if bias.as_ref().is_some_and(|bias| bias.len() != width) {
+        candle_core::bail!("the bias has not one value for each of {width} outputs");
+    }
+    let mut out = vec![0.0; rows * width];
+    let wide = x.to_dtype(DType::F32)?.contiguous()?;
+    with_values(&wide, |values| {
+        let Values::F32(values) = values else { return };
+        let mut offset = 0;
+        for part in parts {
+            let bias = bias.as_ref().map(|bias| &bias[offset..offset + part.outputs()]);
+            part.multiply(values, bias, &mut out, width, offset);
+            offset += part.outputs();
+        }
+    })?;
+    Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
+}
+
+/// Looks at the values of a contiguous tensor on the CPU, in f32 or bf16.
+fn with_values<T>(tensor: &Tensor, look: impl FnOnce(Values<'_>) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        candle_core::bail!("the values of {:?} are not contiguous", tensor.shape());
+    };
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(values)) => Ok(look(Values::F32(&values[start..end]))),
+        Storage::Cpu(CpuStorage::BF16(values)) => Ok(look(Values::Bf16(&values[start..end]))),
+        _ => candle_core::bail!("{:?} on {:?} cannot be packed", tensor.dtype(), tensor.device()),
     }
 }

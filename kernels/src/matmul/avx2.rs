@@ -1,0 +1,157 @@
+//! Kernels for x86-64 with AVX2 and fused multiply-add.
+
+use std::arch::x86_64::*;
+
+use super::gemm::{Product, multiply as gemm};
+use super::pack::{LINES, Line};
+use super::{Form, Kernel, PANEL, Tile, plain};
+
+/// Values that a vector holds.
+const LANES: usize = 8;
+
+/// Whether this machine has what the kernels here need.
+pub(super) fn detected() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// Computes a product on a machine where the instructions were [`detected`].
+pub(super) fn multiply(form: Form, product: Product<'_>) {
+    assert!(detected(), "the machine must have the instructions");
+    match form {
+        Form::F32 => gemm(&F32(()), product),
+        Form::Bf16 => gemm(&Bf16(()), product),
+    }
+}
+
+/// f32 weights. Made only where the instructions were detected.
+struct F32(());
+
+impl Kernel for F32 {
+    const ROWS: usize = 6;
+    const PER_WORD: usize = 1;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        plain::pack_f32(rows, packed);
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R);
+        for column in (0..PANEL).step_by(2 * LANES) {
+            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+            // whoever made the tile vouches for its places.
+            unsafe { tile_f32::<R>(rows, panel, tile, column) }
+        }
+    }
+}
+
+/// bf16 weights, multiplied as f32. Made only where the instructions were detected.
+struct Bf16(());
+
+impl Kernel for Bf16 {
+    const ROWS: usize = 4;
+    const PER_WORD: usize = 2;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        plain::pack_bf16(rows, packed);
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R);
+        for column in (0..PANEL).step_by(2 * LANES) {
+            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+            // whoever made the tile vouches for its places.
+            unsafe { tile_bf16::<R>(rows, panel, tile, column) }
+        }
+    }
+}
+
+/// Half a tile: 16 of its columns from `column` on.
+///
+/// # Safety
+/// There must be as many words of `R` rows as of the panel, and 16 columns from `column` on; the
+/// tile's places must be readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<f32>());
+    for word in 0..panel.len() / LINES {
+        // SAFETY: `word` is below the number of words in both.
+        unsafe {
+            let left = _mm256_load_ps(weights.add(word * PANEL + column));
+            let right = _mm256_load_ps(weights.add(word * PANEL + column + LANES));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row = _mm256_set1_ps(*rows.add(word * R + r));
+                sums[0] = _mm256_fmadd_ps(row, left, sums[0]);
+                sums[1] = _mm256_fmadd_ps(row, right, sums[1]);
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile, column) }
+}
+
+/// Half a tile: 16 of its columns from `column` on.
+///
+/// # Safety
+/// As [`tile_f32`].
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile_bf16<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    let (rows, weights) = (rows.as_ptr(), panel.as_ptr().cast::<u32>());
+    for word in 0..panel.len() / LINES {
+        // SAFETY: `word` is below the number of words in both.
+        unsafe {
+            let weights = weights.add(word * PANEL + column);
+            let left = _mm256_load_si256(weights.cast());
+            let right = _mm256_load_si256(weights.add(LANES).cast());
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row = *rows.add(word * R + r);
+                let first = _mm256_set1_ps(f32::from_bits(row << 16));
+                let second = _mm256_set1_ps(f32::from_bits(row & 0xffff_0000));
+                sums[0] = _mm256_fmadd_ps(first, low(left), sums[0]);
+                sums[1] = _mm256_fmadd_ps(first, low(right), sums[1]);
+                sums[0] = _mm256_fmadd_ps(second, high(left), sums[0]);
+                sums[1] = _mm256_fmadd_ps(second, high(right), sums[1]);
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile, column) }
+}
+
+/// The first bf16 of each word.
+#[target_feature(enable = "avx2")]
+fn low(words: __m256i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
+}
+
+/// The second bf16 of each word.
+#[target_feature(enable = "avx2")]
+fn high(words: __m256i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32.cast_signed())))
+}
+
+/// Adds the seed to the sums and writes them.
+///
+/// # Safety
+/// The tile's places must be readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn write<const R: usize>(sums: &[[__m256; 2]; R], tile: &Tile, column: usize) {
+    let columns = tile.columns.saturating_sub(column).min(2 * LANES);
+    for (r, sums) in sums.iter().enumerate() {
+        let mut row = [0.0; 2 * LANES];
+        // SAFETY: `row` has room for both vectors.
+        unsafe {
+            _mm256_storeu_ps(row.as_mut_ptr(), sums[0]);
+            _mm256_storeu_ps(row.as_mut_ptr().add(LANES), sums[1]);
+        }
+        for (i, sum) in row.iter().enumerate().take(columns) {
+            // SAFETY: `R` rows of `tile.columns` values are readable and writable, as the caller
+            // vouches, and `column + i` is below `tile.columns`.
+            unsafe {
+                let seed = *tile.seed.add(r * tile.seed_stride + column + i);
+                *tile.out.add(r * tile.stride + column + i) = seed + sum;
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Kernels for x86-64 with AVX-512 and its bf16 dot products.
+
+use std::arch::x86_64::*;
+
+use super::gemm::{Product, multiply as gemm};
+use super::pack::{LINES, Line};
+use super::{Form, Kernel, Tile, plain};
+
+/// Whether this machine has what the kernels here need.
+pub(super) fn detected() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bf16")
+        && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Computes a product on a machine where the instructions were [`detected`].
+pub(super) fn multiply(form: Form, product: Product<'_>) {
+    assert!(detected(), "the machine must have the instructions");
+    match form {
+        Form::F32 => gemm(&F32(()), product),
+        Form::Bf16 => gemm(&Bf16(()), product),
+    }
+}
+
+/// f32 weights. Made only where the instructions were detected.
+struct F32(());
+
+impl Kernel for F32 {
+    const ROWS: usize = 12;
+    const PER_WORD: usize = 1;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        plain::pack_f32(rows, packed);
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R);
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+        // whoever made the tile vouches for its places.
+        unsafe { tile_f32::<R>(rows, panel, tile) }
+    }
+}
+
+/// bf16 weights. Made only where the instructions were detected.
+struct Bf16(());
+
+impl Kernel for Bf16 {
+    const ROWS: usize = 12;
+    const PER_WORD: usize = 2;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        plain::pack_bf16(rows, packed);
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R);
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+        // whoever made the tile vouches for its places.
+        unsafe { tile_bf16::<R>(rows, panel, tile) }
+    }
+}
+
+/// # Safety
+/// There must be as many words of `R` rows as of the panel; the tile's places must be readable
+/// and writable, and no other task may touch them.
+#[target_feature(enable = "avx512f")]
+unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
+    let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<f32>());
+    for word in 0..panel.len() / LINES {
+        // SAFETY: `word` is below the number of words in both.
+        unsafe {
+            let left = _mm512_load_ps(weights.add(word * 32));
+            let right = _mm512_load_ps(weights.add(word * 32 + 16));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row = _mm512_set1_ps(*rows.add(word * R + r));
+                sums[0] = _mm512_fmadd_ps(row, left, sums[0]);
+                sums[1] = _mm512_fmadd_ps(row, right, sums[1]);
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile) }
+}
+
+/// # Safety
+/// As [`tile_f32`].
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn tile_bf16<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
+    let (rows, weights) = (rows.as_ptr(), panel.as_ptr().cast::<i32>());
+    for word in 0..panel.len() / LINES {
+        // SAFETY: `word` is below the number of words in both. The vectors of bf16 have the bits
+        // of the vectors of words.
+        unsafe {
+            let left = bf16s(_mm512_load_epi32(weights.add(word * 32)));
+            let right = bf16s(_mm512_load_epi32(weights.add(word * 32 + 16)));
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let row = bf16s(_mm512_set1_epi32((*rows.add(word * R + r)).cast_signed()));
+                sums[0] = _mm512_dpbf16_ps(sums[0], row, left);
+                sums[1] = _mm512_dpbf16_ps(sums[1], row, right);
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile) }
+}
+
+/// Words as pairs of bf16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn bf16s(words: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits, and any bits are a value of either.
+    unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
+}
+
+/// Adds the seed to the sums and writes them.
+///
+/// # Safety
+/// The tile's places must be readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx512f")]
+unsafe fn write<const R: usize>(sums: &[[__m512; LINES]; R], tile: &Tile) {
+    for (line, first) in [0, 16].into_iter().enumerate() {
+        let columns = tile.columns.saturating_sub(first).min(16);
+        let mask = ((1u32 << columns) - 1) as u16;
+        for (r, sums) in sums.iter().enumerate() {
+            // SAFETY: `R` rows of `columns` values are readable and writable, as the caller
+            // vouches; the mask keeps to them, and no pointer goes past their end.
+            unsafe {
+                let seed = tile.seed.add(r * tile.seed_stride).wrapping_add(first);
+                let out = tile.out.add(r * tile.stride).wrapping_add(first);
+                let seed = _mm512_maskz_loadu_ps(mask, seed);
+                _mm512_mask_storeu_ps(out, mask, _mm512_add_ps(sums[line], seed));
+            }
+        }
+    }
+}

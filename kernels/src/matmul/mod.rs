@@ -1,0 +1,186 @@
+//! Products of rows of activations with packed weights.
+//!
+//! A weight is packed once, when a layer is made, in the order in which the kernels read it:
+//! panels of [`PANEL`] outputs, and within a panel the inputs one after the other. Rows are packed
+//! a block at a time as they are multiplied. [`gemm`] cuts a product into tasks and blocks that fit
+//! the caches; a [`Kernel`] multiplies one tile in registers. There is a plain kernel for every
+//! form of weight, and faster ones for the instruction sets that [`Isa::detect`] finds.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod gemm;
+mod pack;
+mod plain;
+#[cfg(test)]
+mod tests;
+
+use half::bf16;
+
+use gemm::multiply;
+use pack::{Line, pack};
+
+/// Outputs that a panel of packed weights holds side by side.
+const PANEL: usize = 32;
+
+/// Multiplies one tile, `rows × PANEL` outputs, for one form of weight on one instruction set.
+trait Kernel: Sync {
+    /// The most rows that a tile has.
+    const ROWS: usize;
+    /// Inputs that a word of a packed row holds; one word is multiplied at a time.
+    const PER_WORD: usize;
+
+    /// Packs `R` rows of activations, word by word: word `w` of row `r` goes to `w · R + r`.
+    /// Inputs past the rows' end are zeros.
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]);
+
+    /// Multiplies `R` packed rows with as many words of a panel, and writes the tile.
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile);
+}
+
+/// Where a tile's outputs go.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    /// What is added to the products of row `r`: the values at `r · seed_stride`. The bias, with
+    /// a stride of 0, or the outputs themselves after an earlier block of inputs.
+    seed: *const f32,
+    seed_stride: usize,
+    /// Row `r` goes to `r · stride`.
+    out: *mut f32,
+    stride: usize,
+    /// How many of the panel's outputs there are; fewer than [`PANEL`] in the last panel.
+    columns: usize,
+}
+
+/// How the numbers of a packed weight are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// 32 bits; products and sums in f32.
+    F32,
+    /// 16 bits; activations are rounded to bf16, products summed in f32.
+    Bf16,
+}
+
+/// Instruction sets that there are kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Isa {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// The widest that this machine has.
+    fn detect() -> Self {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        {
+            if avx512::detected() {
+                return Self::Avx512;
+            }
+            if avx2::detected() {
+                return Self::Avx2;
+            }
+        }
+        Self::Plain
+    }
+}
+
+/// The values of a matrix as they are stored, row after row.
+#[derive(Clone, Copy, Debug)]
+pub enum Values<'a> {
+    /// 32-bit values.
+    F32(&'a [f32]),
+    /// 16-bit values with the exponent of f32.
+    Bf16(&'a [bf16]),
+}
+
+impl Values<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+        }
+    }
+}
+
+/// A weight `(outputs, inputs)` in the order in which the kernels read it.
+#[derive(Clone)]
+pub struct PackedMatrix {
+    form: Form,
+    outputs: usize,
+    inputs: usize,
+    /// Panel after panel; in a panel word after word of the inputs, [`PANEL`] outputs each.
+    lines: Vec<Line>,
+}
+
+impl PackedMatrix {
+    /// Packs a matrix stored `(outputs, inputs)`, as checkpoints store it, in `form`.
+    ///
+    /// # Panics
+    /// When `values` are not `outputs · inputs`.
+    pub fn new(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Self {
+        assert_eq!(values.len(), outputs * inputs, "the values must fill the matrix");
+        let lines = pack(values, outputs, inputs, form);
+        Self { form, outputs, inputs, lines }
+    }
+
+    /// Rows of the matrix: how wide a product is.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Columns of the matrix: how wide the rows that it multiplies are.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How the numbers are kept.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Multiplies the rows `x` `(n, inputs)` with the transposed matrix and adds `bias`, if any:
+    /// writes columns `offset..offset + outputs` of `out` `(n, width)`.
+    ///
+    /// # Panics
+    /// When the sizes do not fit one another.
+    pub fn multiply(
+        &self,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        width: usize,
+        offset: usize,
+    ) {
+        self.multiply_on(Isa::detect(), x, bias, out, width, offset);
+    }
+
+    fn multiply_on(
+        &self,
+        isa: Isa,
+        x: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+        width: usize,
+        offset: usize,
+    ) {
+        let product = gemm::Product::new(self, x, bias, out, width, offset);
+        match (isa, self.form) {
+            (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
+            (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, form) => avx2::multiply(form, product),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, form) => avx512::multiply(form, product),
+        }
+    }
+}
+
+impl std::fmt::Debug for PackedMatrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedMatrix({:?}, {} × {})", self.form, self.outputs, self.inputs)
+    }
+}

@@ -1,0 +1,98 @@
+//! Every kernel against the product written out in f64, on random shapes.
+
+use half::bf16;
+use proptest::prelude::*;
+
+use super::{Form, Isa, PackedMatrix, Values};
+
+/// Values that are neither round nor alike, in ±1.
+fn spread(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let next = |_| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32 / (1u64 << 23) as f32) - 1.0
+    };
+    (0..len).map(next).collect()
+}
+
+fn kernels() -> Vec<Isa> {
+    let mut all = vec![Isa::Plain];
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        all.extend(super::avx2::detected().then_some(Isa::Avx2));
+        all.extend(super::avx512::detected().then_some(Isa::Avx512));
+    }
+    all
+}
+
+fn rounded(values: &[f32], form: Form) -> Vec<f64> {
+    let round = |&value: &f32| match form {
+        Form::F32 => f64::from(value),
+        Form::Bf16 => bf16::from_f32(value).to_f64(),
+    };
+    values.iter().map(round).collect()
+}
+
+/// Holds the product on every instruction set against the definition in f64. What is summed is
+/// rounded as the form says, so what remains is the rounding of f32 sums of values up to 1.
+fn check(rows: usize, outputs: usize, inputs: usize, form: Form, with_bias: bool) {
+    let (x, w) = (spread(rows * inputs, 1), spread(outputs * inputs, 2));
+    let bias = with_bias.then(|| spread(outputs, 3));
+    let weight = PackedMatrix::new(Values::F32(&w), outputs, inputs, form);
+    let (width, offset) = (outputs + 3, 2);
+    let (exact_x, exact_w) = (rounded(&x, form), rounded(&w, form));
+    for isa in kernels() {
+        let mut out = vec![f32::NAN; rows * width];
+        weight.multiply_on(isa, &x, bias.as_deref(), &mut out, width, offset);
+        for (i, &got) in out.iter().enumerate() {
+            let (row, column) = (i / width, (i % width).wrapping_sub(offset));
+            if column >= outputs {
+                assert!(got.is_nan(), "{isa:?} wrote beside its columns");
+                continue;
+            }
+            let (x, w) = (&exact_x[row * inputs..], &exact_w[column * inputs..]);
+            let products = x.iter().zip(w).take(inputs).map(|(x, w)| x * w);
+            let want = products.sum::<f64>() + bias.as_ref().map_or(0.0, |b| f64::from(b[column]));
+            let tolerance = 1e-6 * (inputs as f64).sqrt().max(1.0) * 4.0;
+            assert!(
+                (f64::from(got) - want).abs() < tolerance,
+                "{isa:?} {form:?} {rows} × {inputs} × {outputs} at {row}, {column}: {got} for {want}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 60 }))]
+
+    #[test]
+    fn products_of_any_shape_are_right(
+        rows in 0usize..40, outputs in 0usize..100, inputs in 0usize..70, bias: bool, bf16: bool,
+    ) {
+        check(rows, outputs, inputs, if bf16 { Form::Bf16 } else { Form::F32 }, bias);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn products_of_several_blocks_and_tasks_are_right() {
+    for form in [Form::F32, Form::Bf16] {
+        check(503, 1063, 67, form, true);
+        check(31, 545, 1103, form, true);
+        check(1, 2055, 777, form, false);
+    }
+}
+
+#[test]
+fn a_matrix_stored_as_bf16_packs_as_its_values_do() {
+    let values: Vec<_> = spread(35 * 7, 4).into_iter().map(bf16::from_f32).collect();
+    let widened: Vec<_> = values.iter().map(|value| value.to_f32()).collect();
+    for form in [Form::F32, Form::Bf16] {
+        let stored = PackedMatrix::new(Values::Bf16(&values), 35, 7, form);
+        let wide = PackedMatrix::new(Values::F32(&widened), 35, 7, form);
+        let words =
+            |matrix: &PackedMatrix| matrix.lines.iter().map(|line| line.0).collect::<Vec<_>>();
+        assert_eq!(words(&stored), words(&wide), "{form:?}");
+    }
+}
