@@ -4,12 +4,12 @@
 //! differ from one another, each is a variant with a name, such as `anls:lmms_eval`.
 
 mod assignment;
-mod bootstrap;
 mod error;
 mod html;
 pub mod metrics;
 mod python;
 mod score;
+pub mod statistics;
 mod text;
 mod tree_distance;
 

@@ -1,8 +1,8 @@
 //! Predictions in JSON lines to scores.
 
 use crate::EvalError;
-use crate::bootstrap::mean_interval;
 use crate::metrics::{self, Item, MetricInfo, ScoreError};
+use crate::statistics::bootstrap_interval;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,7 +64,9 @@ pub fn score_predictions(metric: &str, input: impl BufRead) -> Result<ScoreRepor
         variant: metric.variant,
         count: items.len(),
         mean: numbers.as_ref().map(|numbers| numbers.iter().sum::<f64>() / numbers.len() as f64),
-        interval: numbers.as_deref().and_then(mean_interval),
+        interval: numbers.as_deref().and_then(|numbers| {
+            bootstrap_interval(numbers, 0.95).map(|interval| (interval.low, interval.high))
+        }),
         items,
     })
 }

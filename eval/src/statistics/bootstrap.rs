@@ -1,0 +1,93 @@
+//! Bootstrap intervals.
+
+use super::{Interval, totals};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::hash::Hash;
+
+/// Resamples drawn; enough for the second decimal of a percentage.
+const RESAMPLES: usize = 1000;
+/// The same scores always give the same interval.
+const SEED: u64 = 0;
+
+/// The percentile interval of the mean (Efron 1979) with a confidence between 0 and 1. `None` for no
+/// scores.
+pub fn bootstrap_interval(scores: &[f64], confidence: f64) -> Option<Interval> {
+    let means = sorted_means(scores.len(), |item| (scores[item], 1.0))?;
+    Some(percentiles(&means, confidence))
+}
+
+/// The percentile interval of the mean over all items, drawn cluster by cluster. `None` for no
+/// scores.
+pub fn clustered_bootstrap_interval<K: Hash + Eq>(
+    scores: &[f64],
+    clusters: &[K],
+    confidence: f64,
+) -> Option<Interval> {
+    let totals = totals(scores, clusters);
+    let means = sorted_means(totals.len(), |cluster| totals[cluster])?;
+    Some(percentiles(&means, confidence))
+}
+
+/// The means of resamples in ascending order, given the sum and the number of items of each draw.
+pub(super) fn sorted_means(draws: usize, total: impl Fn(usize) -> (f64, f64)) -> Option<Vec<f64>> {
+    if draws == 0 {
+        return None;
+    }
+    let mut random = StdRng::seed_from_u64(SEED);
+    let mut resample = || {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for _ in 0..draws {
+            let (more, items) = total(random.random_range(0..draws));
+            sum += more;
+            count += items;
+        }
+        sum / count
+    };
+    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
+    means.sort_by(f64::total_cmp);
+    Some(means)
+}
+
+/// The interval that leaves out equally many of sorted values on either side.
+pub(super) fn percentiles(sorted: &[f64], confidence: f64) -> Interval {
+    let at = |share: f64| {
+        let place = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+        sorted.get(place).copied().unwrap_or(f64::NAN)
+    };
+    let outside = (1.0 - confidence) / 2.0;
+    Interval { low: at(outside), high: at(1.0 - outside) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_the_mean_and_narrows_with_more_scores() {
+        let scores = |n: usize| (0..n).map(|i| f64::from(u8::from(i % 4 == 0))).collect::<Vec<_>>();
+        let wide = bootstrap_interval(&scores(100), 0.95).unwrap();
+        // The normal approximation gives 0.25 ± 1.96 · sqrt(0.25 · 0.75 / 100) = 0.165 … 0.335.
+        assert!((wide.low - 0.165).abs() < 0.02 && (wide.high - 0.335).abs() < 0.02, "{wide:?}");
+        let narrow = bootstrap_interval(&scores(1600), 0.95).unwrap();
+        assert!(narrow.high - narrow.low < (wide.high - wide.low) / 3.0);
+    }
+
+    #[test]
+    fn equal_scores_leave_no_doubt() {
+        let sure = Some(Interval { low: 0.5, high: 0.5 });
+        assert_eq!(bootstrap_interval(&[0.5; 10], 0.95), sure);
+        assert_eq!(bootstrap_interval(&[], 0.95), None);
+    }
+
+    #[test]
+    fn copies_of_an_item_add_nothing_when_clustered() {
+        let scores: Vec<f64> = (0..40).map(|i| f64::from(i % 5) / 4.0).collect();
+        let copied: Vec<f64> = scores.iter().flat_map(|&score| [score; 7]).collect();
+        let clusters: Vec<usize> = (0..40).flat_map(|i| [i; 7]).collect();
+        let alone = bootstrap_interval(&scores, 0.95).unwrap();
+        let together = clustered_bootstrap_interval(&copied, &clusters, 0.95).unwrap();
+        assert!((alone.low - together.low).abs() < 1e-12, "{alone:?} {together:?}");
+        assert!((alone.high - together.high).abs() < 1e-12, "{alone:?} {together:?}");
+    }
+}
