@@ -43,8 +43,8 @@
 //! [`LoadOptions::hub`] is `None`.
 
 pub use glm4v_fusion::{
-    AlphaMode, Answer, CancelToken, Chat, Chunk, DeviceChoice, FinishReason, FloatType,
-    FusionError as Error, GenerateOptions, Generation, Grounding, HubOptions, Image, ImageOptions,
-    LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Reply, Role, Timings,
-    TokenScore, Usage, VisualTokens,
+    AlphaMode, Answer, CacheOptions, CancelToken, Chat, Chunk, DeviceChoice, FinishReason,
+    FloatType, FusionError as Error, GenerateOptions, Generation, Grounding, HubOptions, Image,
+    ImageOptions, LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Reply, Role,
+    Timings, TokenScore, Usage, VisualTokens,
 };

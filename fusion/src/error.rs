@@ -3,6 +3,7 @@
 use glm4v_language::LanguageError;
 use glm4v_vision::VisionError;
 use glm4v_weights::WeightsError;
+use std::path::PathBuf;
 
 /// Why a model could not be loaded, asked or checked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,14 @@ pub enum FusionError {
         model_type: String,
         /// The model types that are.
         supported: String,
+    },
+    /// The folder for visual tokens cannot be made or used.
+    #[error("cannot use {} as a folder for visual tokens; choose one that can be written to", path.display())]
+    CacheFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// A shape to be timed that has no such name.
     #[error("there is no shape \"{shape}\"; there are: {known}")]

@@ -22,6 +22,7 @@ mod session;
 mod splice;
 mod video;
 mod visual;
+mod visual_cache;
 
 pub use answer::{Answer, FinishReason, Timings, TokenScore, Usage};
 pub use chat::Chat;
@@ -32,6 +33,7 @@ pub use model::{Model, ModelInfo};
 pub use nano::{NANO, nano_checkpoint};
 pub use options::{CancelToken, GenerateOptions};
 pub use visual::VisualTokens;
+pub use visual_cache::CacheOptions;
 
 pub use glm4v_language::{Grounding, Message, Part, Reply, Role};
 pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoMetadata};

@@ -3,6 +3,7 @@
 use crate::family;
 use crate::model::{Inner, Model, ModelInfo};
 use crate::nano::{self, NANO};
+use crate::visual_cache::{CacheOptions, VisualCache};
 use crate::{FusionError, memory};
 use candle_core::{DType, Device};
 use glm4v_language::{GenerationConfig, PromptFormat, Tokenizer, stop_ids};
@@ -22,6 +23,8 @@ pub struct LoadOptions {
     pub max_memory: Option<u64>,
     /// Where hub ids are downloaded from and kept; [`HubOptions::from_env`] when `None`.
     pub hub: Option<HubOptions>,
+    /// Where visual tokens are kept, so that no picture goes through the tower twice.
+    pub cache: CacheOptions,
 }
 
 /// Where a model runs.
@@ -138,6 +141,7 @@ impl Model {
             format: PromptFormat::from_files(files, &model_type)?,
             generation: GenerationConfig::from_files(files)?,
             stop_ids: stop_ids(files)?,
+            visual_cache: VisualCache::new(&options.cache, checkpoint.fingerprint()?, dtype)?,
         }))
     }
 }

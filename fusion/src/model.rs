@@ -3,6 +3,7 @@
 use crate::family::Parts;
 use crate::splice::Spliced;
 use crate::visual::VisionModel;
+use crate::visual_cache::VisualCache;
 use crate::{FusionError, VisualTokens};
 use glm4v_language::{Decoder, GenerationConfig, Message, PromptFormat, PromptOptions, Tokenizer};
 use glm4v_vision::Image;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) format: PromptFormat,
     pub(crate) generation: GenerationConfig,
     pub(crate) stop_ids: Vec<u32>,
+    pub(crate) visual_cache: VisualCache,
 }
 
 /// What a model is.
@@ -53,7 +55,9 @@ impl Model {
         &self.inner.info
     }
 
-    /// Makes an image's visual tokens, to be used for many questions.
+    /// An image's visual tokens, to be used for many questions. They are kept by the image's pixels,
+    /// within [`LoadOptions::cache`](crate::LoadOptions::cache): asking for them again costs a
+    /// digest of the pixels.
     ///
     /// # Errors
     /// [`FusionError::TextOnly`] for a text model; [`FusionError::Vision`] when the image's shape
@@ -62,7 +66,9 @@ impl Model {
         let Some(vision) = &self.inner.parts.vision else {
             return Err(FusionError::TextOnly { model: self.inner.info.name.clone() });
         };
-        vision.embed(image, self.decoder().dtype(), self.decoder().device())
+        let (dtype, device) = (self.decoder().dtype(), self.decoder().device());
+        let embed = || vision.embed(image, dtype, device);
+        self.inner.visual_cache.get_or_embed(image, device, embed)
     }
 
     /// The ids of a conversation's prompt, each image still one placeholder.

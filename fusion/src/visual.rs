@@ -64,6 +64,11 @@ impl VisualTokens {
         &self.rows
     }
 
+    /// Bytes that the rows take.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.rows.elem_count() * self.rows.dtype().size_in_bytes()) as u64
+    }
+
     pub(crate) fn times(&self) -> &[Vec<u32>] {
         &self.times
     }

@@ -3,8 +3,8 @@
 use super::UsageError;
 use clap::ValueEnum;
 use glm4v::{
-    AlphaMode, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions, LoadOptions,
-    NANO,
+    AlphaMode, CacheOptions, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions,
+    LoadOptions, NANO,
 };
 use std::path::PathBuf;
 
@@ -58,6 +58,13 @@ pub(crate) struct EngineArgs {
     /// Refuse models whose weights take more memory, such as 8GiB [default: what is free]
     #[arg(long, value_parser = bytes, value_name = "SIZE")]
     pub(crate) max_memory: Option<u64>,
+    /// Keep the visual tokens of images in this folder, so that a later run need not make them
+    /// again; several processes may share it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// The most bytes that --cache-dir keeps; those used longest ago give way [default: 4GiB]
+    #[arg(long, value_parser = bytes, value_name = "SIZE", requires = "cache_dir")]
+    pub(crate) cache_size: Option<u64>,
 }
 
 impl EngineArgs {
@@ -67,6 +74,16 @@ impl EngineArgs {
             dtype: self.dtype.map(Dtype::float_type),
             max_memory: self.max_memory,
             hub: None,
+            cache: self.cache(),
+        }
+    }
+
+    fn cache(&self) -> CacheOptions {
+        let default = CacheOptions::default();
+        CacheOptions {
+            folder: self.cache_dir.clone(),
+            folder_limit: self.cache_size.unwrap_or(default.folder_limit),
+            ..default
         }
     }
 

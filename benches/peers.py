@@ -1,0 +1,200 @@
+"""The shapes of `glm4v bench --shape` through llama.cpp and torch, in turn with glm4v.
+
+Every round runs each program once, so that what disturbs the machine disturbs all alike; medians and
+ratios are printed at the end. Weights are random: speed does not depend on them.
+
+    python benches/peers.py --shape glm-ocr --layers 4 --image 560x560 --llama-bench PATH
+
+Needs torch, transformers and gguf from the Python registry, and `llama-bench` built from the copy
+of llama.cpp inside the `llama-cpp-python` source package:
+
+    pip download --no-deps --no-binary :all: llama-cpp-python && tar xzf llama_cpp_python-*.tar.gz
+    cd llama_cpp_python-*/vendor/llama.cpp
+    cmake -B build -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_BUILD_SERVER=OFF
+    cmake --build build --target llama-bench
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DECODED = 16
+
+
+def main():
+    args = arguments()
+    text, vision = config(args)
+    peers = {"glm4v": lambda: glm4v(args)}
+    if vision:
+        peers["torch"] = torch_tower(args, vision)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.llama_bench and args.prompt:
+            for kind in args.llama_types.split(","):
+                path = pathlib.Path(folder) / f"{kind}.gguf"
+                write_gguf(path, text, kind)
+                peers[f"llama.cpp {kind}"] = lambda path=path: llama_bench(args, path)
+        results = alternate(peers, args.rounds)
+    report(args, results)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--shape", default="glm-ocr", choices=["glm-ocr", "glm-4.1v-9b", "glm-4-9b"])
+    parser.add_argument("--layers", type=int, default=4, help="at most so many, of decoder and tower")
+    parser.add_argument("--image", default="560x560", help="sides that are multiples of 28")
+    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--dtype", default="bf16", choices=["f32", "bf16"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--glm4v", default=str(ROOT / "target/release/glm4v"))
+    parser.add_argument("--llama-bench", help="the program; without it llama.cpp is left out")
+    parser.add_argument("--llama-types", default="F16,Q8_0")
+    parser.add_argument("--json", action="store_true", help="print the medians as JSON too")
+    return parser.parse_args()
+
+
+def config(args):
+    """The decoder's and the tower's config, with fewer layers."""
+    file = ROOT / "fusion/src/bench/shapes" / f"{args.shape}.json"
+    whole = json.loads(file.read_text())
+    text, vision = whole.get("text_config", whole), whole.get("vision_config")
+    text["num_hidden_layers"] = min(text["num_hidden_layers"], args.layers)
+    if vision:
+        vision["depth"] = min(vision["depth"], args.layers)
+    return text, vision
+
+
+def alternate(peers, rounds):
+    """Milliseconds of each phase by each program, all rounds."""
+    results = {}
+    for name, run in peers.items():  # once to warm up
+        run()
+    for _ in range(rounds):
+        for name, run in peers.items():
+            for phase, ms in run().items():
+                results.setdefault(phase, {}).setdefault(name, []).append(ms)
+    return results
+
+
+def glm4v(args):
+    command = [args.glm4v, "bench", "--json", "--rounds", "1", "--shape", args.shape]
+    command += ["--layers", str(args.layers), "--image", args.image, "--prompt", str(args.prompt)]
+    command += ["--decode", str(DECODED), "--dtype", args.dtype, "--threads", str(args.threads)]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    phases = [json.loads(line) for line in lines]
+    wanted = ("vision", "prefill", "decode")
+    return {phase["name"]: phase["ms"] for phase in phases if phase.get("name") in wanted}
+
+
+def torch_tower(args, vision):
+    """The reference's tower with projector, attention by torch's fused kernels."""
+    import torch
+    from transformers.models.glm4v import configuration_glm4v, modeling_glm4v
+    from transformers.models.glm_ocr import configuration_glm_ocr, modeling_glm_ocr
+
+    torch.set_num_threads(args.threads)
+    if args.shape == "glm-ocr":
+        tower, kind = modeling_glm_ocr.GlmOcrVisionModel, configuration_glm_ocr.GlmOcrVisionConfig
+    else:
+        tower, kind = modeling_glm4v.Glm4vVisionModel, configuration_glm4v.Glm4vVisionConfig
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[args.dtype]
+    settings = kind(**vision)
+    settings._attn_implementation = "sdpa"
+    model = tower(settings).to(dtype).eval()
+    width, height = (int(side) // settings.patch_size for side in args.image.split("x"))
+    pixels = torch.randn(width * height, 3 * 2 * settings.patch_size**2, dtype=dtype)
+    grid = torch.tensor([[1, height, width]])
+
+    def run():
+        with torch.inference_mode():
+            started = time.perf_counter()
+            model(pixels, grid)
+            return {"vision": 1e3 * (time.perf_counter() - started)}
+
+    return run
+
+
+def write_gguf(path, text, kind):
+    """A decoder of the shape with random weights, as llama.cpp reads it (architecture `glm4`)."""
+    import gguf
+    import numpy
+
+    form = gguf.GGMLQuantizationType[kind]
+    random = numpy.random.default_rng(0)
+    hidden, inner, layers = text["hidden_size"], text["intermediate_size"], text["num_hidden_layers"]
+    heads, kv_heads, d = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
+    rotary = text.get("rope_parameters", text)
+    writer = gguf.GGUFWriter(path, "glm4")
+    writer.add_block_count(layers)
+    writer.add_context_length(8192)
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_key_length(d)
+    writer.add_value_length(d)
+    writer.add_rope_dimension_count(int(d * rotary["partial_rotary_factor"]))
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(text["vocab_size"])
+    writer.add_tokenizer_model("no_vocab")
+
+    def matrix(name, rows, columns):
+        drawn = random.standard_normal((256, columns), numpy.float32) / columns**0.5
+        stored = gguf.quants.quantize(drawn, form)
+        repeated = numpy.concatenate([stored] * -(-rows // 256))[:rows]
+        writer.add_tensor(f"{name}.weight", repeated, raw_dtype=form)
+
+    def norm(name):
+        writer.add_tensor(f"{name}.weight", numpy.ones(hidden, numpy.float32))
+
+    matrix("token_embd", text["vocab_size"], hidden)
+    matrix("output", text["vocab_size"], hidden)
+    norm("output_norm")
+    for i in range(layers):
+        for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            norm(f"blk.{i}.{name}")
+        matrix(f"blk.{i}.attn_q", heads * d, hidden)
+        matrix(f"blk.{i}.attn_k", kv_heads * d, hidden)
+        matrix(f"blk.{i}.attn_v", kv_heads * d, hidden)
+        matrix(f"blk.{i}.attn_output", hidden, heads * d)
+        matrix(f"blk.{i}.ffn_up", 2 * inner, hidden)
+        matrix(f"blk.{i}.ffn_down", hidden, inner)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def llama_bench(args, path):
+    command = [args.llama_bench, "-m", path, "-t", str(args.threads), "-r", "1", "-o", "json"]
+    command += ["-p", str(args.prompt), "-n", str(DECODED)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    phases = {}
+    for test in json.loads(output):
+        if test["n_prompt"]:
+            phases["prefill"] = 1e3 * test["n_prompt"] / test["avg_ts"]
+        else:
+            phases["decode"] = 1e3 / test["avg_ts"]
+    return phases
+
+
+def report(args, results):
+    print(f"{args.shape}, {args.layers} layers, {args.image}, {args.prompt} rows, {args.dtype}")
+    print(f"{'PHASE':<10}{'PROGRAM':<18}{'MEDIAN MS':>12}{'LEAST MS':>12}{'GLM4V IS':>12}")
+    for phase, programs in results.items():
+        ours = statistics.median(programs["glm4v"])
+        for name, times in programs.items():
+            median = statistics.median(times)
+            ratio = "" if name == "glm4v" else f"{median / ours:.2f} x"
+            print(f"{phase:<10}{name:<18}{median:>12.1f}{min(times):>12.1f}{ratio:>12}")
+    if args.json:
+        print(json.dumps({p: {n: statistics.median(t) for n, t in r.items()} for p, r in results.items()}))
+
+
+if __name__ == "__main__":
+    main()
