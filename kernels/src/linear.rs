@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use candle_core::quantized::QTensor;
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 
 use crate::matmul::{Form, PackedMatrix, Values};
 
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
 ///
-/// On a CPU, weights in f32 and bf16 are packed for this crate's own kernels when the layer is
-/// made; those in bf16 round what they multiply to bf16 and sum in f32. Other weights, and those
-/// on a GPU, are multiplied by candle.
+/// On a CPU, weights in f32, in bf16 and in the commonest of GGUF's blocks are packed for this
+/// crate's own kernels when the layer is made. Those in bf16 round what they multiply to bf16 and
+/// sum in f32; those in blocks round it to 8 bits a number, as llama.cpp does. Other weights, and
+/// those on a GPU, are multiplied by candle.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Weights whose outputs stand side by side; all are `in` wide.
@@ -38,7 +39,7 @@ impl Linear {
 
     /// Takes a weight `(out, in)` in blocks and, if the layer has one, a bias `(out)`.
     pub fn quantised(weight: Arc<QTensor>, bias: Option<Tensor>) -> Self {
-        Self { parts: vec![Weight::Quantised(weight)], bias }
+        Self { parts: vec![Weight::quantised(weight)], bias }
     }
 
     /// Stacks layers that read the same input into one whose output is theirs side by side.
@@ -100,6 +101,25 @@ impl Weight {
             with_values(&weight.contiguous()?, pack)
         });
         packed.map_or(Self::Dense(weight), |packed| Self::Packed(Arc::new(packed)))
+    }
+
+    /// Packs a weight in blocks if there are kernels for its format on its device.
+    fn quantised(weight: Arc<QTensor>) -> Self {
+        let form = match weight.dtype() {
+            GgmlDType::Q8_0 => Form::Q8_0,
+            GgmlDType::Q4_0 => Form::Q4_0,
+            GgmlDType::Q4K => Form::Q4K,
+            GgmlDType::Q6K => Form::Q6K,
+            _ => return Self::Quantised(weight),
+        };
+        let packed = match weight.shape().dims() {
+            &[outputs, inputs] if weight.device().is_cpu() => weight
+                .data()
+                .ok()
+                .and_then(|bytes| PackedMatrix::from_blocks(&bytes, outputs, inputs, form)),
+            _ => None,
+        };
+        packed.map_or(Self::Quantised(weight), |packed| Self::Packed(Arc::new(packed)))
     }
 
     fn packed(&self) -> Option<&PackedMatrix> {

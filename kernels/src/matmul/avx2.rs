@@ -20,6 +20,7 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
+        Form::Q8_0 | Form::Q4_0 | Form::Q4K | Form::Q6K => unreachable!("no kernels yet"),
     }
 }
 
@@ -28,7 +29,9 @@ struct F32(());
 
 impl Kernel for F32 {
     const ROWS: usize = 6;
-    const PER_WORD: usize = 1;
+    const STEP: usize = 1;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         plain::pack_f32(rows, packed);
@@ -49,7 +52,9 @@ struct Bf16(());
 
 impl Kernel for Bf16 {
     const ROWS: usize = 4;
-    const PER_WORD: usize = 2;
+    const STEP: usize = 2;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         plain::pack_bf16(rows, packed);

@@ -2,9 +2,10 @@
 
 use std::arch::x86_64::*;
 
+use super::avx512_blocks::Avx512Blocks;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, Tile, plain};
+use super::{Form, Kernel, Tile, blocks, plain};
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
@@ -21,6 +22,14 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
+        // SAFETY: the instructions are there, as asserted above; so in the next three.
+        Form::Q8_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q8_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q4_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4K => gemm(&unsafe { Avx512Blocks::<blocks::Q4K>::new() }, product),
+        // SAFETY: as above.
+        Form::Q6K => gemm(&unsafe { Avx512Blocks::<blocks::Q6K>::new() }, product),
     }
 }
 
@@ -29,7 +38,9 @@ struct F32(());
 
 impl Kernel for F32 {
     const ROWS: usize = 12;
-    const PER_WORD: usize = 1;
+    const STEP: usize = 1;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         plain::pack_f32(rows, packed);
@@ -48,7 +59,9 @@ struct Bf16(());
 
 impl Kernel for Bf16 {
     const ROWS: usize = 12;
-    const PER_WORD: usize = 2;
+    const STEP: usize = 2;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         plain::pack_bf16(rows, packed);
@@ -120,7 +133,7 @@ fn bf16s(words: __m512i) -> __m512bh {
 /// # Safety
 /// The tile's places must be readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx512f")]
-unsafe fn write<const R: usize>(sums: &[[__m512; LINES]; R], tile: &Tile) {
+pub(super) unsafe fn write<const R: usize>(sums: &[[__m512; LINES]; R], tile: &Tile) {
     for (line, first) in [0, 16].into_iter().enumerate() {
         let columns = tile.columns.saturating_sub(first).min(16);
         let mask = ((1u32 << columns) - 1) as u16;

@@ -9,12 +9,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::{LINES, Line};
+use super::pack::Line;
 use super::{Kernel, PANEL, PackedMatrix, Tile};
 
-/// Words of inputs in a block: 32 KiB of a panel, so that it stays in a first-level cache of 48.
-const BLOCK_WORDS: usize = 256;
-/// Rows in a block: with `BLOCK_WORDS` half a MiB, so that it stays in a second-level cache of 1.
+/// Lines of a panel in a block of inputs: 32 KiB, so that it stays in a first-level cache of 48.
+const BLOCK_LINES: usize = 512;
+/// Words of a packed row in a block of inputs.
+const BLOCK_WORDS: usize = 320;
+/// Rows in a block: with `BLOCK_WORDS` 600 KiB, so that it stays in a second-level cache of 1 MiB.
 const BLOCK_ROWS: usize = 480;
 /// Tasks a thread, so that threads that are held up leave their tasks to others.
 const TASKS_PER_THREAD: usize = 4;
@@ -127,18 +129,22 @@ fn multiply_block<K: Kernel>(
     rows: Range<usize>,
     panels: Range<usize>,
 ) {
-    let words = product.weight.inputs.div_ceil(K::PER_WORD);
+    let steps = product.weight.inputs.div_ceil(K::STEP);
     // A single tile's rows are read once: then nothing is gained by blocks of inputs.
-    let block = if rows.len() <= K::ROWS { words.max(1) } else { BLOCK_WORDS };
+    let block = match rows.len() <= K::ROWS {
+        true => steps.max(1),
+        false => (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1),
+    };
     PACKED_ROWS.with_borrow_mut(|packed| {
-        packed.resize(packed.len().max(rows.len() * block.min(words)), 0);
-        for start in (0..words.max(1)).step_by(block) {
-            let words_here = start..words.min(start + block);
-            let packed = &mut packed[..rows.len() * words_here.len()];
-            pack_rows(kernel, product, &rows, &words_here, packed);
+        let most = rows.len() * block.min(steps) * K::ROW_WORDS;
+        packed.resize(packed.len().max(most), 0);
+        for start in (0..steps.max(1)).step_by(block) {
+            let steps_here = start..steps.min(start + block);
+            let packed = &mut packed[..rows.len() * steps_here.len() * K::ROW_WORDS];
+            pack_rows(kernel, product, &rows, &steps_here, packed);
             for panel in panels.clone() {
-                let lines = &product.weight.lines[panel * words * LINES..][..words * LINES];
-                let lines = &lines[words_here.start * LINES..words_here.end * LINES];
+                let lines = &product.weight.lines[panel * steps * K::LINES..][..steps * K::LINES];
+                let lines = &lines[steps_here.start * K::LINES..steps_here.end * K::LINES];
                 multiply_panel(kernel, packed, lines, rows.len(), |row| {
                     product.tile(rows.start + row, panel, start == 0)
                 });
@@ -165,13 +171,14 @@ fn pack_rows<K: Kernel>(
     kernel: &K,
     product: &Product<'_>,
     rows: &Range<usize>,
-    words: &Range<usize>,
+    steps: &Range<usize>,
     packed: &mut [u32],
 ) {
-    let inputs = words.start * K::PER_WORD..product.weight.inputs.min(words.end * K::PER_WORD);
+    let inputs = steps.start * K::STEP..product.weight.inputs.min(steps.end * K::STEP);
+    let words = steps.len() * K::ROW_WORDS;
     for row in rows.clone().step_by(K::ROWS) {
         let count = K::ROWS.min(rows.end - row);
-        let packed = &mut packed[(row - rows.start) * words.len()..][..count * words.len()];
+        let packed = &mut packed[(row - rows.start) * words..][..count * words];
         with_rows!(count, R => kernel.pack::<R>(product.rows_from(row, &inputs), packed));
     }
 }
@@ -184,7 +191,7 @@ fn multiply_panel<K: Kernel>(
     rows: usize,
     tile: impl Fn(usize) -> Tile,
 ) {
-    let words = lines.len() / LINES;
+    let words = lines.len() / K::LINES * K::ROW_WORDS;
     for row in (0..rows).step_by(K::ROWS) {
         let count = K::ROWS.min(rows - row);
         let packed = &packed[row * words..][..count * words];

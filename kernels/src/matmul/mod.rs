@@ -10,16 +10,21 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_blocks;
+mod blocks;
 mod gemm;
 mod pack;
 mod plain;
+mod plain_blocks;
 #[cfg(test)]
 mod tests;
 
 use half::bf16;
 
 use gemm::multiply;
-use pack::{Line, pack};
+use pack::{Line, pack, pack_blocks};
+use plain_blocks::PlainBlocks;
 
 /// Outputs that a panel of packed weights holds side by side.
 const PANEL: usize = 32;
@@ -28,14 +33,18 @@ const PANEL: usize = 32;
 trait Kernel: Sync {
     /// The most rows that a tile has.
     const ROWS: usize;
-    /// Inputs that a word of a packed row holds; one word is multiplied at a time.
-    const PER_WORD: usize;
+    /// Inputs that are packed and multiplied together: a step.
+    const STEP: usize;
+    /// Words that a step of a packed row takes.
+    const ROW_WORDS: usize;
+    /// Lines that a step of a panel takes.
+    const LINES: usize;
 
     /// Packs `R` rows of activations, word by word: word `w` of row `r` goes to `w · R + r`.
     /// Inputs past the rows' end are zeros.
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]);
 
-    /// Multiplies `R` packed rows with as many words of a panel, and writes the tile.
+    /// Multiplies `R` packed rows with as many steps of a panel, and writes the tile.
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile);
 }
 
@@ -60,6 +69,15 @@ pub enum Form {
     F32,
     /// 16 bits; activations are rounded to bf16, products summed in f32.
     Bf16,
+    /// 32 signed bytes and a scale, GGUF's `Q8_0`. Activations are rounded to bytes in all the
+    /// forms of blocks, and summed as integers within a block.
+    Q8_0,
+    /// 32 nibbles and a scale, GGUF's `Q4_0`.
+    Q4_0,
+    /// 32 nibbles, a scale and a minimum of 6 bits, GGUF's `Q4_K`.
+    Q4K,
+    /// 16 numbers of 6 bits and a scale of 8, GGUF's `Q6_K`.
+    Q6K,
 }
 
 /// Instruction sets that there are kernels for.
@@ -117,14 +135,28 @@ pub struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Packs a matrix stored `(outputs, inputs)`, as checkpoints store it, in `form`.
+    /// Packs a matrix stored `(outputs, inputs)`, as checkpoints store it, as f32 or bf16.
     ///
     /// # Panics
-    /// When `values` are not `outputs · inputs`.
+    /// When `values` are not `outputs · inputs`, or `form` is one of blocks.
     pub fn new(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Self {
         assert_eq!(values.len(), outputs * inputs, "the values must fill the matrix");
         let lines = pack(values, outputs, inputs, form);
         Self { form, outputs, inputs, lines }
+    }
+
+    /// Packs a matrix stored `(outputs, inputs)` in GGUF's blocks of `form`, row after row.
+    ///
+    /// `None` when `form` has no blocks, or `bytes` are not `outputs` rows of whole blocks.
+    pub fn from_blocks(bytes: &[u8], outputs: usize, inputs: usize, form: Form) -> Option<Self> {
+        let lines = match form {
+            Form::F32 | Form::Bf16 => None,
+            Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
+            Form::Q4_0 => pack_blocks::<blocks::Q4_0>(bytes, outputs, inputs),
+            Form::Q4K => pack_blocks::<blocks::Q4K>(bytes, outputs, inputs),
+            Form::Q6K => pack_blocks::<blocks::Q6K>(bytes, outputs, inputs),
+        }?;
+        Some(Self { form, outputs, inputs, lines })
     }
 
     /// Rows of the matrix: how wide a product is.
@@ -172,9 +204,13 @@ impl PackedMatrix {
             (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
             (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, form) => avx2::multiply(form, product),
+            (Isa::Avx2, Form::F32 | Form::Bf16) => avx2::multiply(self.form, product),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512, form) => avx512::multiply(form, product),
+            (_, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
+            (_, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
+            (_, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
+            (_, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use half::bf16;
 use rayon::prelude::*;
 
+use super::blocks::Blocks;
 use super::{Form, PANEL, Values};
 
 /// 16 words of 4 bytes, aligned as the widest load wants them.
@@ -31,6 +32,28 @@ pub(super) fn pack(values: Values<'_>, outputs: usize, inputs: usize, form: Form
             }
         }
     })
+}
+
+/// Packs a matrix stored in blocks, its panels in parallel; `None` when its bytes are not
+/// `outputs` rows of whole blocks. Outputs past the last are zeros.
+pub(super) fn pack_blocks<B: Blocks>(
+    bytes: &[u8],
+    outputs: usize,
+    inputs: usize,
+) -> Option<Vec<Line>> {
+    let steps = inputs / B::STEP;
+    if !inputs.is_multiple_of(B::STEP) || bytes.len() != outputs * steps * B::BYTES {
+        return None;
+    }
+    Some(fill_panels(outputs.div_ceil(PANEL), steps * B::LINES, |panel, lines| {
+        for (column, row) in (panel * PANEL..outputs.min((panel + 1) * PANEL)).enumerate() {
+            let row = &bytes[row * steps * B::BYTES..][..steps * B::BYTES];
+            let lines = lines.chunks_exact_mut(B::LINES);
+            for (bytes, lines) in row.chunks_exact(B::BYTES).zip(lines) {
+                B::put(bytes, column, lines);
+            }
+        }
+    }))
 }
 
 /// Makes panels of `size` lines each, in parallel, without writing them twice.
@@ -64,6 +87,7 @@ impl Form {
         match self {
             Self::F32 => 1,
             Self::Bf16 => 2,
+            _ => unreachable!("blocks are packed from blocks"),
         }
     }
 
@@ -78,6 +102,7 @@ impl Form {
                 let second = row.get(2 * word + 1).map_or(0, |value| value.to_bits());
                 u32::from(row[2 * word].to_bits()) | u32::from(second) << 16
             }
+            _ => unreachable!("blocks are packed from blocks"),
         }
     }
 }

@@ -8,7 +8,9 @@ pub(super) struct F32;
 
 impl Kernel for F32 {
     const ROWS: usize = 2;
-    const PER_WORD: usize = 1;
+    const STEP: usize = 1;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         pack_f32(rows, packed);
@@ -34,7 +36,9 @@ pub(super) struct Bf16;
 
 impl Kernel for Bf16 {
     const ROWS: usize = 2;
-    const PER_WORD: usize = 2;
+    const STEP: usize = 2;
+    const ROW_WORDS: usize = 1;
+    const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         pack_bf16(rows, packed);
@@ -80,7 +84,7 @@ pub(super) fn pack_bf16<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     }
 }
 
-fn write<const R: usize>(sums: &[[f32; PANEL]; R], tile: &Tile) {
+pub(super) fn write<const R: usize>(sums: &[[f32; PANEL]; R], tile: &Tile) {
     for (r, sums) in sums.iter().enumerate() {
         for (column, sum) in sums.iter().enumerate().take(tile.columns) {
             // SAFETY: whoever makes a tile vouches that `R` rows of `columns` values can be read

@@ -28,8 +28,8 @@ fn kernels() -> Vec<Isa> {
 
 fn rounded(values: &[f32], form: Form) -> Vec<f64> {
     let round = |&value: &f32| match form {
-        Form::F32 => f64::from(value),
         Form::Bf16 => bf16::from_f32(value).to_f64(),
+        _ => f64::from(value),
     };
     values.iter().map(round).collect()
 }
@@ -94,5 +94,70 @@ fn a_matrix_stored_as_bf16_packs_as_its_values_do() {
         let words =
             |matrix: &PackedMatrix| matrix.lines.iter().map(|line| line.0).collect::<Vec<_>>();
         assert_eq!(words(&stored), words(&wide), "{form:?}");
+    }
+}
+
+/// A matrix of random quantities, with scales of about the size that they have in models.
+fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> PackedMatrix {
+    let (step, bytes, halves): (usize, usize, &[usize]) = match form {
+        Form::Q8_0 => (32, 34, &[0]),
+        Form::Q4_0 => (32, 18, &[0]),
+        Form::Q4K => (256, 144, &[0, 2]),
+        _ => (256, 210, &[208]),
+    };
+    let values = spread(outputs * inputs / step * bytes, seed);
+    let mut stored: Vec<_> = values.iter().map(|value| ((value + 1.0) * 127.9) as u8).collect();
+    for (block, values) in stored.chunks_exact_mut(bytes).zip(values.chunks_exact(bytes)) {
+        for &place in halves {
+            let half = half::f16::from_f32(values[place] * 0.01);
+            block[place..place + 2].copy_from_slice(&half.to_le_bytes());
+        }
+    }
+    PackedMatrix::from_blocks(&stored, outputs, inputs, form).expect("whole blocks")
+}
+
+/// Holds the fast kernels for blocks against the plain one, whose integers must be the same.
+fn check_blocks(form: Form, rows: usize, outputs: usize, inputs: usize) {
+    let weight = random_blocks(form, outputs, inputs, 5);
+    let (x, bias) = (spread(rows * inputs, 6), spread(outputs, 7));
+    let mut want = vec![0.0; rows * outputs];
+    weight.multiply_on(Isa::Plain, &x, Some(&bias), &mut want, outputs, 0);
+    for isa in kernels() {
+        let mut out = vec![f32::NAN; rows * outputs];
+        weight.multiply_on(isa, &x, Some(&bias), &mut out, outputs, 0);
+        let size = want.iter().fold(1.0f32, |size, value| size.max(value.abs()));
+        for (i, (got, want)) in out.iter().zip(&want).enumerate() {
+            assert!((got - want).abs() <= 1e-5 * size, "{isa:?} {form:?} at {i}: {got} for {want}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 40 }))]
+
+    #[test]
+    fn products_with_blocks_are_those_of_the_plain_kernel(
+        rows in 0usize..20, outputs in 0usize..70, blocks in 0usize..4, form in 0usize..4,
+    ) {
+        let form = [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K][form];
+        check_blocks(form, rows, outputs, blocks * 256);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn products_with_several_blocks_of_blocks_are_right() {
+    for form in [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K] {
+        check_blocks(form, 31, 545, 2560);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_whole_rows_of_blocks_are_refused() {
+    assert!(PackedMatrix::from_blocks(&[0; 34 * 2], 1, 64, Form::Q8_0).is_some());
+    for (bytes, outputs, inputs, form) in
+        [(34, 1, 64, Form::Q8_0), (34, 1, 33, Form::Q8_0), (4, 1, 1, Form::F32)]
+    {
+        assert!(PackedMatrix::from_blocks(&vec![0; bytes], outputs, inputs, form).is_none());
     }
 }
