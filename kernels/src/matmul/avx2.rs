@@ -1,17 +1,20 @@
-//! Kernels for x86-64 with AVX2 and fused multiply-add.
+//! Kernels for x86-64 with AVX2, fused multiply-add and f16.
 
 use std::arch::x86_64::*;
 
+use super::avx2_blocks::Avx2Blocks;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, PANEL, Tile, plain};
+use super::{Form, Kernel, PANEL, Tile, blocks, plain};
 
 /// Values that a vector holds.
 const LANES: usize = 8;
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
 }
 
 /// Computes a product on a machine where the instructions were [`detected`].
@@ -20,7 +23,14 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
-        Form::Q8_0 | Form::Q4_0 | Form::Q4K | Form::Q6K => unreachable!("no kernels yet"),
+        // SAFETY: the instructions are there, as asserted above; so in the next three.
+        Form::Q8_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q8_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q4_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4K => gemm(&unsafe { Avx2Blocks::<blocks::Q4K>::new() }, product),
+        // SAFETY: as above.
+        Form::Q6K => gemm(&unsafe { Avx2Blocks::<blocks::Q6K>::new() }, product),
     }
 }
 
@@ -141,7 +151,7 @@ fn high(words: __m256i) -> __m256 {
 /// # Safety
 /// The tile's places must be readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn write<const R: usize>(sums: &[[__m256; 2]; R], tile: &Tile, column: usize) {
+pub(super) unsafe fn write<const R: usize>(sums: &[[__m256; 2]; R], tile: &Tile, column: usize) {
     let columns = tile.columns.saturating_sub(column).min(2 * LANES);
     for (r, sums) in sums.iter().enumerate() {
         let mut row = [0.0; 2 * LANES];

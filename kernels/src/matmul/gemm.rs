@@ -153,14 +153,14 @@ fn multiply_block<K: Kernel>(
     });
 }
 
-/// Calls `$call` with the constant `$r` equal to `$rows`, which is at most 12.
+/// Calls `$call` with the constant `$r` equal to `$rows`, which is at most `$most` and 12.
 macro_rules! with_rows {
-    ($rows:expr, $r:ident => $call:expr) => {
-        with_rows!(@ $rows, $r, $call, 1 2 3 4 5 6 7 8 9 10 11 12)
+    ($rows:expr, $most:expr, $r:ident => $call:expr) => {
+        with_rows!(@ $rows, $most, $r, $call, 1 2 3 4 5 6 7 8 9 10 11 12)
     };
-    (@ $rows:expr, $r:ident, $call:expr, $($n:literal)*) => {
+    (@ $rows:expr, $most:expr, $r:ident, $call:expr, $($n:literal)*) => {
         match $rows {
-            $($n => { const $r: usize = $n; $call })*
+            $($n if const { $n <= $most } => { const $r: usize = $n; $call })*
             _ => unreachable!("a tile has from 1 to 12 rows"),
         }
     };
@@ -179,7 +179,7 @@ fn pack_rows<K: Kernel>(
     for row in rows.clone().step_by(K::ROWS) {
         let count = K::ROWS.min(rows.end - row);
         let packed = &mut packed[(row - rows.start) * words..][..count * words];
-        with_rows!(count, R => kernel.pack::<R>(product.rows_from(row, &inputs), packed));
+        with_rows!(count, K::ROWS, R => kernel.pack::<R>(product.rows_from(row, &inputs), packed));
     }
 }
 
@@ -196,6 +196,6 @@ fn multiply_panel<K: Kernel>(
         let count = K::ROWS.min(rows - row);
         let packed = &packed[row * words..][..count * words];
         let tile = tile(row);
-        with_rows!(count, R => kernel.tile::<R>(packed, lines, &tile));
+        with_rows!(count, K::ROWS, R => kernel.tile::<R>(packed, lines, &tile));
     }
 }

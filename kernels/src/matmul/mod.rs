@@ -9,6 +9,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_blocks;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
@@ -204,13 +206,13 @@ impl PackedMatrix {
             (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
             (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
             #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, Form::F32 | Form::Bf16) => avx2::multiply(self.form, product),
+            (Isa::Avx2, form) => avx2::multiply(form, product),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512, form) => avx512::multiply(form, product),
-            (_, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
-            (_, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
-            (_, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
-            (_, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
+            (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
+            (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
+            (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
+            (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
         }
     }
 }
