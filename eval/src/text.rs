@@ -1,9 +1,12 @@
 //! Words, stems and n-grams, as the measures of text count them.
 
+pub(crate) mod jieba;
+pub(crate) mod meteor;
 pub(crate) mod ngrams;
 pub(crate) mod porter;
 pub(crate) mod ptb;
 pub(crate) mod tokenize;
+mod wordnet;
 
 /// The length of the longest common subsequence for each pair of prefixes: `[i][j]` of the first `i`
 /// items of `a` and the first `j` of `b`.

@@ -25,6 +25,7 @@ pub mod ocrbench_v2_counting;
 pub mod ocrbench_v2_doc;
 pub mod ocrbench_v2_grounding;
 pub mod ocrbench_v2_math;
+pub mod ocrbench_v2_page_ocr;
 pub mod ocrbench_v2_vqa;
 pub mod ocrbench_v2_vqa_position;
 pub mod omnidocbench_edit;
@@ -76,6 +77,7 @@ const ALL: &[&[MetricInfo]] = &[
     ocrbench_v2_doc::METRICS,
     ocrbench_v2_grounding::METRICS,
     ocrbench_v2_math::METRICS,
+    ocrbench_v2_page_ocr::METRICS,
     ocrbench_v2_vqa::METRICS,
     ocrbench_v2_vqa_position::METRICS,
     omnidocbench_edit::METRICS,
