@@ -6,6 +6,7 @@
 mod assignment;
 mod error;
 mod html;
+mod latex;
 pub mod metrics;
 mod python;
 mod score;

@@ -2,6 +2,7 @@
 //! al. 2025; the fork at `invofox/OmniDocBench`) and lmms-eval's `_normalize_text`.
 
 use super::{Item, MetricInfo, ScoreError, formula_normalize};
+use crate::latex;
 use crate::python::{collapse_spaces, is_word, strip};
 use serde_json::Value;
 use std::ops::Range;
@@ -12,6 +13,7 @@ pub(super) const METRICS: &[MetricInfo] = &[
     info("omnidocbench_fork.textblock_with_norm_formula", |item| {
         Ok(with_normal_formulas(item.text()?).into())
     }),
+    info("omnidocbench_fork.text_pipeline", |item| Ok(omnidocbench(item.text()?).into())),
     info("lmms_eval_omnidocbench", |item| Ok(lmms_eval(item.text()?).into())),
 ];
 
@@ -33,6 +35,33 @@ pub fn clean_string(text: &str) -> String {
     }
     text.retain(|c| is_word(c) || ('\u{4e00}'..='\u{9fff}').contains(&c));
     text
+}
+
+/// What OmniDocBench compares texts by: inline formulas that hold a command, a power or an index as
+/// Unicode text, and then [`clean_string`].
+pub fn omnidocbench(text: &str) -> String {
+    clean_string(&rewrite_inline_formulas(text, |formula| {
+        let mut latex = without_escapes(formula);
+        if !latex.contains(['\\', '^', '_']) {
+            return None;
+        }
+        if latex.ends_with('\\') {
+            latex.push(' ');
+        }
+        latex::to_text(&latex).map(|text| strip(&text).to_owned())
+    }))
+}
+
+/// Takes out `\\`, `\_`, `\&`, `\%` and `\^`, from the left.
+fn without_escapes(formula: &str) -> String {
+    let mut plain = String::with_capacity(formula.len());
+    let mut characters = formula.chars().peekable();
+    while let Some(c) = characters.next() {
+        if c != '\\' || characters.next_if(|&next| r"\_&%^".contains(next)).is_none() {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 /// OmniDocBench's `textblock_with_norm_formula`: inline formulas in the normal form of
