@@ -6,14 +6,18 @@ use glm4v::{
     AlphaMode, CacheOptions, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions,
     LoadOptions, NANO,
 };
+<<<<<<< HEAD
 use std::path::PathBuf;
+=======
+use std::ffi::OsString;
+>>>>>>> 2ebf3d1 (Test what --json prints, Ctrl-C, addresses and every command; add examples, fuzz targets and more kinds of TIFF)
 
 /// A job on images.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JobArgs {
     /// Image files, folders, globs, `-` for standard input, or addresses (with --allow-remote)
     #[arg(required = true, value_name = "IMAGE")]
-    pub(crate) images: Vec<String>,
+    pub(crate) images: Vec<OsString>,
     /// Print one JSON object a line, as docs/JSON.md describes it
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,6 +3,7 @@
 use super::{ImageArgs, UsageError, remote};
 use anyhow::{Context, bail};
 use glm4v::{Image, ImageOptions};
+use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,19 +34,19 @@ impl Picture {
     ///
     /// # Errors
     /// [`UsageError`] for an address without leave, and for standard input taken twice.
-    pub(crate) fn expand(arguments: &[String], args: &ImageArgs) -> anyhow::Result<Vec<Self>> {
+    pub(crate) fn expand(arguments: &[OsString], args: &ImageArgs) -> anyhow::Result<Vec<Self>> {
         let mut pictures = Vec::new();
         for argument in arguments {
-            if argument == "-" {
-                pictures.push(Self::new("-".to_owned(), Source::StandardInput));
-            } else if argument.starts_with("http://") || argument.starts_with("https://") {
-                if !args.allow_remote {
-                    let message = format!("{argument}: give --allow-remote to fetch images");
-                    bail!(UsageError(message));
+            match argument.to_str() {
+                Some("-") => pictures.push(Self::new("-".to_owned(), Source::StandardInput)),
+                Some(address) if is_address(address) => {
+                    if !args.allow_remote {
+                        let message = format!("{address}: give --allow-remote to fetch images");
+                        bail!(UsageError(message));
+                    }
+                    pictures.push(Self::new(address.to_owned(), Source::Address));
                 }
-                pictures.push(Self::new(argument.clone(), Source::Address));
-            } else {
-                pictures.extend(Self::expand_path(argument, args.recursive));
+                _ => pictures.extend(Self::expand_path(argument, args.recursive)),
             }
         }
         if pictures.iter().filter(|p| matches!(p.source, Source::StandardInput)).count() > 1 {
@@ -62,18 +63,19 @@ impl Picture {
         Self::new(path.display().to_string(), Source::File(path))
     }
 
-    fn expand_path(argument: &str, recursive: bool) -> Vec<Self> {
+    fn expand_path(argument: &OsStr, recursive: bool) -> Vec<Self> {
         let path = Path::new(argument);
+        // File names need not be UTF-8; patterns are.
+        let pattern = argument.to_str().filter(|text| text.contains(['*', '?', '[']));
         let found = if path.is_dir() {
             let mut files = Vec::new();
             list_folder(path, recursive, &mut files).map(|()| files)
-        } else if !path.exists() && argument.contains(['*', '?', '[']) {
-            list_matches(argument)
+        } else if let Some(pattern) = pattern.filter(|_| !path.exists()) {
+            list_matches(pattern)
         } else {
             Ok(vec![path.to_owned()])
         };
-        let nothing =
-            |reason: String| vec![Self::new(argument.to_owned(), Source::Nothing(reason))];
+        let nothing = |reason| vec![Self::new(path.display().to_string(), Source::Nothing(reason))];
         match found {
             Ok(files) if files.is_empty() && path.is_dir() => {
                 let hint = if recursive { "" } else { "; --recursive looks in the folders below" };
@@ -125,6 +127,10 @@ pub(crate) fn open_all(
         images.push(opened.image);
     }
     Ok((images, time))
+}
+
+fn is_address(argument: &str) -> bool {
+    argument.starts_with("http://") || argument.starts_with("https://")
 }
 
 /// Reads at most one byte more than `limit`, which the decoder then refuses.
@@ -186,9 +192,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page[1].png");
         std::fs::write(&path, "").unwrap();
-        let pictures = Picture::expand_path(path.to_str().unwrap(), false);
+        let pictures = Picture::expand_path(path.as_os_str(), false);
         assert!(matches!(&pictures[..], [Picture { source: Source::File(_), .. }]));
-        let pictures = Picture::expand_path(folder.path().join("*.gif").to_str().unwrap(), false);
+        let pictures = Picture::expand_path(folder.path().join("*.gif").as_os_str(), false);
         assert!(matches!(&pictures[..], [Picture { source: Source::Nothing(_), .. }]));
     }
 }

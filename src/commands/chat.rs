@@ -6,6 +6,7 @@ use crate::cli::{
 };
 use anyhow::{Context, anyhow};
 use glm4v::{Chat, GenerateOptions, Image};
+use std::ffi::OsString;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,7 @@ Anything else is sent to the model.";
 pub(crate) struct Args {
     /// Images of the first turn
     #[arg(value_name = "IMAGE")]
-    images: Vec<String>,
+    images: Vec<OsString>,
     /// Print one JSON object a turn, as docs/JSON.md describes it
     #[arg(long)]
     json: bool,
@@ -78,7 +79,7 @@ struct Pending {
 
 impl Pending {
     /// Opens what `arguments` stand for; all of it or none is added.
-    fn add(&mut self, arguments: &[String], args: &ImageArgs) -> anyhow::Result<()> {
+    fn add(&mut self, arguments: &[OsString], args: &ImageArgs) -> anyhow::Result<()> {
         let pictures = Picture::expand(arguments, args)?;
         let (images, time) = open_all(&pictures, &args.options())?;
         self.names.extend(pictures.into_iter().map(|picture| picture.name));
@@ -127,7 +128,7 @@ impl Conversation<'_> {
                     console.note(HELP);
                     Ok(())
                 }
-                Line::Image(path) => self.pending.add(&[path.to_owned()], &self.args.reading),
+                Line::Image(path) => self.pending.add(&[path.into()], &self.args.reading),
                 Line::Unknown(word) => Err(anyhow!("{word} is not known; /help lists what is")),
                 Line::Turn(text) => self.turn(text),
             };

@@ -98,3 +98,21 @@ fn alpha_is_laid_on_white_or_dropped() {
     assert_eq!((white.code, drop.code), (Some(0), Some(0)), "{} {}", white.stderr, drop.stderr);
     assert_ne!(white.stdout, drop.stdout);
 }
+
+#[cfg(unix)]
+#[test]
+fn any_file_name_will_do() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    for name in [&b"two words.png"[..], b"page[1].png", b"\xe7\x8c\xab.png", b"old \xe9.png"] {
+        let path = folder.path().join(OsStr::from_bytes(name));
+        std::fs::copy(picture(), &path).unwrap();
+        let mut command = glm4v_tiny();
+        let run = run(command.args(["describe", "--json", "--max-tokens", "1"]).arg(&path));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(run.json_lines()[0]["image"], path.display().to_string());
+    }
+    let (run, names) = names(&[folder.path().to_str().unwrap()]);
+    assert_eq!((run.code, names.len()), (Some(0), 4), "{}", run.stderr);
+}

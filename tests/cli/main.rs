@@ -9,7 +9,15 @@ mod chat;
 mod complete;
 mod describe;
 mod images;
+#[cfg(unix)]
+mod interrupt;
+mod json;
+mod models;
 mod ocr_and_chart;
+mod parity;
+mod remote;
+mod score;
+mod shell;
 
 use assert_cmd::Command;
 use serde_json::Value;

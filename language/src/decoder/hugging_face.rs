@@ -155,10 +155,12 @@ impl TextConfig {
             );
             return Err(LanguageError::config("rope_type", reason));
         }
-        let share = newer.partial_rotary_factor.or(self.partial_rotary_factor);
+        // Within the older style's map, as transformers 5 reads it, they count before those outside.
+        let share = newer.partial_rotary_factor.or(older.partial_rotary_factor);
+        let share = share.or(self.partial_rotary_factor);
         let share = share.unwrap_or(family.default_partial_rotary_factor());
         Ok(RotaryConfig {
-            base: newer.rope_theta.or(self.rope_theta).unwrap_or(10000.0),
+            base: newer.rope_theta.or(older.rope_theta).or(self.rope_theta).unwrap_or(10000.0),
             rotated: (head_dim as f64 * share) as usize,
             layout: family.rotary_layout(),
             sections: newer.mrope_section.or(older.mrope_section),

@@ -40,6 +40,7 @@ fn shrink<const FROM: usize, const TO: usize>(
         data[i * TO..(i + 1) * TO].copy_from_slice(&convert(from));
     }
     data.truncate(pixels * TO);
+    data.shrink_to_fit(); // turning it upright takes another copy
     data.shrink_to_fit();
     data
 }

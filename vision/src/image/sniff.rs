@@ -17,6 +17,8 @@ const KNOWN: &[(usize, &[u8], &str, &str)] = &[
     (4, b"ftyp", "a video", "take frames from it first"),
     (4, b"JXL ", "a JPEG XL image", "convert it to PNG first"),
     (4, b"jP  ", "a JPEG 2000 image", "convert it to PNG first"),
+    (0, b"II\x2b\0", "a BigTIFF", "save it as an ordinary TIFF or PNG"),
+    (0, b"MM\0\x2b", "a BigTIFF", "save it as an ordinary TIFF or PNG"),
     (0, b"8BPS", "a Photoshop document", "export it as PNG first"),
     (0, b"PK\x03\x04", "a ZIP archive or office document", "unpack it or export its pages as PNG"),
 ];

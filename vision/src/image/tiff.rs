@@ -11,12 +11,17 @@ const FORMAT: &str = "TIFF";
 // Tags and values of the TIFF 6.0 specification.
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
+const PLANAR_CONFIGURATION: u16 = 284;
 const COLOR_MAP: u16 = 320;
+const TILE_WIDTH: u16 = 322;
+const EXTRA_SAMPLES: u16 = 338;
 const JPEG_COMPRESSION: u16 = 7;
 const GREY: u16 = 1;
 const RGB: u16 = 2;
 const PALETTE: u16 = 3;
 const YCBCR: u16 = 6;
+const SEPARATE_PLANES: u16 = 2;
+const ASSOCIATED_ALPHA: u16 = 1;
 
 /// Decodes the first page of a TIFF.
 ///
@@ -31,6 +36,13 @@ pub(super) fn decode(
     if directory.short(COMPRESSION) == Some(JPEG_COMPRESSION) {
         check_embedded_jpegs(name, bytes, options)?;
     }
+    // The decoder below panics on these.
+    let separate = directory.short(PLANAR_CONFIGURATION) == Some(SEPARATE_PLANES);
+    if separate && directory.entry(TILE_WIDTH).is_some() {
+        let reason = "tiles of separate colour planes".to_owned();
+        let image = name.to_owned();
+        return Err(VisionError::UnsupportedImage { image, format: FORMAT, reason });
+    }
     let read =
         |bytes: Cow<'_, [u8]>| decode_with_image_crate(name, &bytes, ImageFormat::Tiff, options);
     match directory.short(PHOTOMETRIC) {
@@ -38,6 +50,9 @@ pub(super) fn decode(
             look_up_colors(name, read(directory.with_photometric(GREY))?, &directory.palette())
         }
         Some(YCBCR) => Ok(ycbcr_to_rgb(read(directory.with_photometric(RGB))?)),
+        Some(RGB) if directory.short(EXTRA_SAMPLES) == Some(ASSOCIATED_ALPHA) => {
+            Ok(divide_by_alpha(read(Cow::Borrowed(bytes))?))
+        }
         _ => read(Cow::Borrowed(bytes)),
     }
 }
@@ -88,6 +103,19 @@ fn ycbcr_to_rgb(mut decoded: Decoded) -> Decoded {
             *y = (luma + 1.402 * red).round() as u8;
             *cb = (luma - 0.344_136 * blue - 0.714_136 * red).round() as u8;
             *cr = (luma + 1.772 * blue).round() as u8;
+        }
+    }
+    decoded
+}
+
+/// Colours that were multiplied by their alpha, as they were before. Rounds down, as Pillow does.
+fn divide_by_alpha(mut decoded: Decoded) -> Decoded {
+    if decoded.color == ColorType::Rgba8 {
+        for [red, green, blue, alpha] in decoded.samples.as_chunks_mut::<4>().0 {
+            for level in [red, green, blue] {
+                let whole = u16::from(*level) * 255 / u16::from(*alpha).max(1);
+                *level = whole.min(255) as u8;
+            }
         }
     }
     decoded

@@ -48,21 +48,21 @@ fn files_show_what_pillow_shows() {
             compared += 1;
         }
     }
-    assert!(compared >= 36, "{compared}");
+    assert!(compared >= 41, "{compared}");
 }
 
 #[test]
 fn dropped_alpha_shows_the_colours_under_it() {
     let options = ImageOptions { alpha: AlphaMode::Drop, ..Default::default() };
     let mut compared = 0;
-    for file in ["png", "webp", "gif"].into_iter().flat_map(files_with) {
+    for file in ["png", "webp", "gif", "tif"].into_iter().flat_map(files_with) {
         let Some(expected) = reading("dropped", &file) else { continue };
         let found = Image::open_with(&file, &options).unwrap();
         assert_eq!(largest_difference(&found, &expected), 0, "{}", file.display());
         assert_ne!(found, Image::open(&file).unwrap(), "{}: nothing was dropped", file.display());
         compared += 1;
     }
-    assert!(compared >= 6, "{compared}");
+    assert!(compared >= 8, "{compared}");
 }
 
 #[test]
@@ -158,6 +158,7 @@ fn what_is_no_image_is_named() {
         ("text.png", "Grüße, this is text.\n".as_bytes(), "text"),
         ("page.pdf", b"%PDF-1.7\n\xe2\xe3", "PDF"),
         ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+        ("scan.tif", b"II\x2b\0\x08\0\0\0", "BigTIFF"),
         ("noise.bin", b"\x01\x02\x03\x04\xff\xfe", "no known image format"),
     ] {
         let path = folder.path().join(name);
@@ -174,6 +175,13 @@ fn a_missing_file_is_named() {
     let error = Image::open("no/such/photo.png").unwrap_err();
     assert!(matches!(error, VisionError::UnreadableImage { .. }), "{error}");
     assert!(error.to_string().contains("no/such/photo.png"));
+}
+
+#[test]
+fn a_kind_of_tiff_that_cannot_be_read_is_told() {
+    let error = Image::open(fixture("images/tiled_planes.unsupported")).unwrap_err();
+    assert!(matches!(error, VisionError::UnsupportedImage { format: "TIFF", .. }), "{error}");
+    assert!(error.to_string().contains("separate colour planes"), "{error}");
 }
 
 #[test]

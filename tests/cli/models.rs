@@ -1,0 +1,75 @@
+//! `models`: list, path, inspect, pull. What the hub does is tested in the weights crate.
+
+use crate::{fixture, glm4v, run, tiny};
+
+#[test]
+fn the_list_has_the_built_in_model_first_and_says_what_is_here() {
+    let run = run(glm4v().args(["models", "list"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let mut lines = run.stdout.lines();
+    assert!(lines.next().unwrap().starts_with("nano "), "{}", run.stdout);
+    let ocr = lines.find(|line| line.starts_with("glm-ocr ")).unwrap();
+    assert!(ocr.contains("to be pulled") && ocr.ends_with("zai-org/GLM-OCR"), "{ocr}");
+}
+
+#[test]
+fn a_model_in_the_cache_is_listed_and_found() {
+    let home = tempfile::tempdir().unwrap();
+    let repository = home.path().join("hub/models--zai-org--GLM-OCR");
+    let snapshot = repository.join("snapshots/0123456789abcdef0123456789abcdef01234567");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::create_dir_all(repository.join("refs")).unwrap();
+    std::fs::write(repository.join("refs/main"), "0123456789abcdef0123456789abcdef01234567")
+        .unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "generation_config.json"] {
+        std::fs::copy(fixture(&format!("goldens/glm_ocr/{name}")), snapshot.join(name)).unwrap();
+    }
+    let list = run(glm4v().env("HF_HOME", home.path()).args(["models", "list"]));
+    let ocr = list.stdout.lines().find(|line| line.starts_with("glm-ocr ")).unwrap().to_owned();
+    assert!(ocr.contains("here"), "{ocr}");
+    for name in ["glm-ocr", "zai-org/GLM-OCR"] {
+        let path = run(glm4v().env("HF_HOME", home.path()).args(["models", "path", name]));
+        assert_eq!(path.code, Some(0), "{}", path.stderr);
+        assert_eq!(path.stdout.trim_end(), snapshot.to_str().unwrap());
+    }
+    let card = run(glm4v().env("HF_HOME", home.path()).args(["models", "inspect", "glm-ocr"]));
+    assert_eq!(card.code, Some(0), "{}", card.stderr);
+    assert!(card.stdout.contains("glm_ocr"), "{}", card.stdout);
+}
+
+#[test]
+fn a_model_that_is_not_here_comes_with_a_remedy() {
+    for arguments in [["models", "path", "glm-ocr"], ["models", "inspect", "zai-org/GLM-OCR"]] {
+        let run = run(glm4v().args(arguments));
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+        assert!(run.stderr.contains("models pull"), "{}", run.stderr);
+    }
+    let nano = run(glm4v().args(["models", "pull", "nano"]));
+    assert_eq!(nano.code, Some(1));
+    assert!(nano.stderr.contains("needs no download"), "{}", nano.stderr);
+    let offline = run(glm4v().args(["models", "pull", "glm-ocr"]));
+    assert_eq!(offline.code, Some(1));
+    assert!(offline.stderr.contains("HF_HUB_OFFLINE"), "{}", offline.stderr);
+}
+
+#[test]
+fn a_folder_is_inspected_without_its_weights_being_read() {
+    let run = run(glm4v().args(["models", "inspect", &tiny(), "--tensors"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    for told in ["takes images   yes", "context        2048 tokens", "<|begin_of_image|>"] {
+        assert!(run.stdout.contains(told), "{told}: {}", run.stdout);
+    }
+    let name = "model.visual.patch_embed.proj.weight";
+    assert!(run.stdout.lines().any(|line| line.starts_with("tensor") && line.contains(name)));
+}
+
+#[test]
+fn a_damaged_checkpoint_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(fixture("goldens/glm/config.json"), folder.path().join("config.json")).unwrap();
+    let whole = std::fs::read(fixture("goldens/glm/model.safetensors")).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), &whole[..whole.len() / 2]).unwrap();
+    let run = run(glm4v().args(["models", "inspect", folder.path().to_str().unwrap()]));
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("model.safetensors"), "{}", run.stderr);
+}
