@@ -6,11 +6,8 @@ use glm4v::{
     AlphaMode, CacheOptions, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions,
     LoadOptions, NANO,
 };
-<<<<<<< HEAD
-use std::path::PathBuf;
-=======
 use std::ffi::OsString;
->>>>>>> 2ebf3d1 (Test what --json prints, Ctrl-C, addresses and every command; add examples, fuzz targets and more kinds of TIFF)
+use std::path::PathBuf;
 
 /// A job on images.
 #[derive(Debug, clap::Args)]

@@ -75,14 +75,14 @@ fn hold_file(file: &Path, model: &str) -> Result<Vec<StageReport>, FusionError> 
 
 /// The built-in format of the model that a file is named after.
 fn built_in(model: &str) -> Result<PromptFormat, FusionError> {
-    let files = if model.contains("4.1v") { Files::Embedded(&[]) } else { GLM_45_TOKENS };
+    let files = if model.contains("4.1") { Files::Embedded(&[]) } else { GLM_45_TOKENS };
     Ok(PromptFormat::from_files(&files, "glm4v")?)
 }
 
-/// The generation prompt of GLM-4.6, a text model, ends without the newline that the vision models
-/// of its generation have; the built-in format is theirs.
+/// The generation prompt of GLM-4.6 and other text models ends without the newline that the vision
+/// models of their generation have; the built-in format is theirs.
 fn built_in_ending(model: &str) -> &'static str {
-    if model.contains("4.6_text") { "\n" } else { "" }
+    if model.contains("text") { "\n" } else { "" }
 }
 
 fn render(format: &PromptFormat, rendering: &Rendering) -> Result<String, String> {
