@@ -137,6 +137,17 @@ fn parity_is_as_documented() {
 }
 
 #[test]
+fn bench_is_as_documented() {
+    let run = run(glm4v_tiny().args(["bench", "--rounds", "1", "--image", "56x56", "--json"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let lines = run.json_lines();
+    let (limits, phases) = lines.split_first().unwrap();
+    hold(limits, "`bench`");
+    assert!(phases.len() > 1, "{phases:?}");
+    phases.iter().for_each(|phase| hold(phase, "Phases of `bench`"));
+}
+
+#[test]
 fn scores_are_as_documented() {
     let goldens = fixture("metrics/anls.jsonl");
     lines_of(glm4v().args(["score", "--list", "--json"]), "`score --list`");
