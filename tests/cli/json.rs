@@ -40,7 +40,7 @@ fn fits(value: &Value, name: &str) -> bool {
         "object" => value.is_object(),
         "array" => value.is_array(),
         _ => {
-            let of = name.strip_prefix("array of ").unwrap_or_else(|| panic!("type {name}?"));
+            let of = name.strip_prefix("array of ").unwrap();
             value.as_array().is_some_and(|items| items.iter().all(|item| fits(item, of)))
         }
     }

@@ -39,8 +39,8 @@ fn answer(mut stream: TcpStream) -> Option<()> {
     };
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(&body).ok()?;
-    while endless {
-        stream.write_all(&body).ok()?; // until the reader hangs up
+    if endless {
+        while stream.write_all(&body).is_ok() {} // until the reader hangs up
     }
     Some(())
 }
