@@ -91,3 +91,33 @@ enum Node<'a> {
     /// A formula, and whether it stands on a line of its own.
     Formula(Vec<Node<'a>>, bool),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_well_formed_is_lost() {
+        // As pylatexenc 3.0a33 has it.
+        for (latex, text) in [
+            ("a^{b", "a^"),
+            ("a_b}c", ""),
+            (r"\frac ab", "a/b"),
+            (r"\hat\frac{a}{b}c", "/\u{302}abc"),
+            (r"\sqrt[a{]}c]d_e", "√(d)_e"),
+            (r"\begin{a}x\end{b}y_z", "y_z"),
+            (r"a_1\\ [2]b", "a_1\n [2]b"),
+            (r"\begin{bmatrix}a&b\\c&t/t\end{bmatrix}_c", "[   a   b;   c t/t ]_c"),
+        ] {
+            assert_eq!(to_text(latex).as_deref(), Some(text), "{latex}");
+        }
+        assert_eq!(to_text(r"\begin{pmatrix}\end{pmatrix}"), None);
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused() {
+        assert_eq!(to_text(&"{".repeat(100_000)), None);
+        let nested = format!("{}x{}", "{".repeat(100), "}".repeat(100));
+        assert_eq!(to_text(&nested).as_deref(), Some("x"));
+    }
+}

@@ -6,7 +6,7 @@ use crate::python::is_space;
 /// The nodes of a formula: none after an error outside of all groups; `None` where `pylatexenc`
 /// raises.
 pub(super) fn parse(latex: &str) -> Option<Vec<Node<'_>>> {
-    let mut parser = Parser { rest: latex };
+    let mut parser = Parser { rest: latex, depth: 0 };
     let state = State { brackets: false, closing: None };
     Some(parser.nodes(state, Stop::End)?.unwrap_or_default())
 }
@@ -48,7 +48,12 @@ enum Token<'a> {
 
 struct Parser<'a> {
     rest: &'a str,
+    /// Stretches that are open.
+    depth: usize,
 }
+
+/// How deep groups nest at most: about where Python's own limit on recursion stops `pylatexenc`.
+const DEPTH_LIMIT: usize = 140;
 
 /// The nodes of a stretch; `None` inside when it is not well formed, outside where `pylatexenc`
 /// raises.
@@ -125,6 +130,16 @@ impl<'a> Parser<'a> {
     }
 
     fn nodes(&mut self, state: State, stop: Stop<'_>) -> Parsed<'a> {
+        if self.depth > DEPTH_LIMIT {
+            return None;
+        }
+        self.depth += 1;
+        let nodes = self.nodes_inside(state, stop);
+        self.depth -= 1;
+        nodes
+    }
+
+    fn nodes_inside(&mut self, state: State, stop: Stop<'_>) -> Parsed<'a> {
         // Inside of brackets, only what brackets hold has brackets too.
         let inner = State { brackets: false, ..state };
         let mut nodes = Vec::new();
@@ -203,12 +218,7 @@ impl<'a> Parser<'a> {
         let mut arguments = Vec::new();
         for kind in kinds.chars() {
             arguments.push(match kind {
-                '*' => self.optional(|parser| {
-                    let star = parser
-                        .token(state, true)
-                        .is_some_and(|(_, token)| token == Token::Text("*"));
-                    Some(star.then_some(Node::Text("*")))
-                })?,
+                '*' => self.stars(state),
                 '[' => self.optional(|parser| {
                     let bracketed = State { brackets: true, ..state };
                     match parser.token(bracketed, true) {
@@ -224,6 +234,19 @@ impl<'a> Parser<'a> {
             });
         }
         Some(arguments)
+    }
+
+    /// Takes as many stars as there are.
+    fn stars(&mut self, state: State) -> Option<Node<'a>> {
+        let mut found = None;
+        loop {
+            let before = self.rest;
+            if !self.token(state, true).is_some_and(|(_, token)| token == Token::Text("*")) {
+                self.rest = before;
+                return found;
+            }
+            found = Some(Node::Text("*"));
+        }
     }
 
     /// Takes what is there, or nothing at all.

@@ -56,6 +56,11 @@ fn macro_text(name: &str, arguments: &[Option<Node<'_>>]) -> Option<String> {
             let mark = argument(0)?;
             return Some(if mark.is_empty() { "\n  * ".to_owned() } else { format!("\n  {mark}") });
         }
+        "exercise" | "uebung" => {
+            let optional = argument(1)?;
+            let optional = if optional.is_empty() { optional } else { format!("[{optional}]\n") };
+            return Some(format!("\n{}\n{optional}", argument(0)?));
+        }
         "texorpdfstring" => return argument(1),
         "includegraphics" => return Some(block("< g r a p h i c s >")),
         // It is not told of its arguments, and raises.
