@@ -14,14 +14,14 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A file is not of the form that its layout promises.
-    #[error("{file}: not {expected}")]
+    #[error("{file}: not {expected}: {reason}")]
     WrongForm {
         /// The file.
         file: PathBuf,
         /// The form it should have.
         expected: &'static str,
         /// Where and how it departs from it.
-        source: serde_json::Error,
+        reason: String,
     },
     /// A row lacks a field, or has a wrong one.
     #[error("{file}: row {row}: `{field}` {reason}")]
@@ -31,8 +31,23 @@ pub enum DatasetError {
         /// The row, from 1.
         row: usize,
         /// The field.
-        field: &'static str,
+        field: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// No file of any layout of the dataset is there.
+    #[error("{folder}: no files of this dataset; expected one of: {expected}")]
+    NoFiles {
+        /// Where they were looked for.
+        folder: PathBuf,
+        /// The paths and patterns of each layout.
+        expected: String,
+    },
+}
+
+impl DatasetError {
+    /// Whether other rows of the dataset can still be read.
+    pub fn is_one_row(&self) -> bool {
+        matches!(self, Self::BadRow { .. })
+    }
 }

@@ -1,12 +1,21 @@
 //! Evaluation datasets as a stream of samples: images, question, references, metadata.
 //!
-//! A reader is an iterator. A bad row is an error item that names file, row and field; the rows
-//! after it still come.
+//! A [`Layout`] declares how a dataset lies on disk; [`Dataset::find`] takes the first of several
+//! that fits a folder, and [`Dataset::samples`] reads it row by row, so that memory does not grow
+//! with the dataset. A bad row is an error item that names file, row and field; the rows after it
+//! still come.
 
-mod chartqa;
+mod dataset;
 mod error;
+mod fields;
+mod folders;
+mod layout;
+mod literal;
+mod row;
+mod rows;
 mod sample;
 
-pub use chartqa::{ChartQa, ChartQaSplit};
+pub use dataset::{Dataset, Samples};
 pub use error::DatasetError;
+pub use layout::{Fields, FilePattern, Format, Layout, ReferencesForm};
 pub use sample::{ImageSource, Sample};

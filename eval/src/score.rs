@@ -183,7 +183,7 @@ fn same_score(found: &Value, expected: &Value, tolerance: f64) -> bool {
     }
 }
 
-fn unknown(name: &str) -> EvalError {
+pub(crate) fn unknown(name: &str) -> EvalError {
     let known: Vec<_> =
         metrics::all().map(|info| format!("{}:{}", info.name, info.variant)).collect();
     EvalError::UnknownMetric { name: name.to_owned(), known: known.join(", ") }

@@ -33,6 +33,11 @@ impl<'a> Engine<'a> {
         &self.args.model
     }
 
+    /// Where the model runs.
+    pub(crate) fn device(&self) -> String {
+        self.args.engine.device.to_string()
+    }
+
     /// The model, which the first call loads and may download.
     pub(crate) fn model(&self) -> anyhow::Result<&Model> {
         if let Some(model) = self.model.get() {

@@ -23,7 +23,7 @@ pub(crate) use engine::Engine;
 pub(crate) use exit::{Exit, UsageError};
 pub(crate) use inputs::{Picture, open_all};
 pub(crate) use output::{Output, print_json, print_line};
-pub(crate) use progress::download_progress;
+pub(crate) use progress::{bar, download_progress};
 pub(crate) use record::{Record, Shown};
 
 use crate::commands::Command;

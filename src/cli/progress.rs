@@ -46,7 +46,7 @@ pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
 }
 
 /// A bar on standard error with this template, which must be a valid one.
-fn bar(length: u64, template: &str) -> ProgressBar {
+pub(crate) fn bar(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template);
     ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -7,6 +7,7 @@ mod chat;
 mod complete;
 mod completions;
 mod describe;
+mod eval;
 mod man;
 mod models;
 mod ocr;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Bench(bench::Args),
     Parity(parity::Args),
     Score(score::Args),
+    Eval(eval::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -45,6 +47,7 @@ pub(crate) fn run(command: &Command, console: Console) -> anyhow::Result<Exit> {
         Command::Bench(args) => bench::run(args, console),
         Command::Parity(args) => parity::run(args, console),
         Command::Score(args) => score::run(args),
+        Command::Eval(args) => eval::run(args, console),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     }

@@ -8,6 +8,7 @@ mod ask;
 mod chat;
 mod complete;
 mod describe;
+mod eval;
 mod images;
 #[cfg(unix)]
 mod interrupt;

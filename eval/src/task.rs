@@ -1,0 +1,243 @@
+//! Benchmarks as declarations: where the samples are, how they are asked and how they are scored.
+//!
+//! A task is a TOML file. Those in `eval/tasks` are in the program; a user's own is given by path.
+
+mod builtin;
+mod prompt;
+
+pub use prompt::PromptTemplate;
+
+use crate::EvalError;
+use crate::metrics::{self, MetricInfo};
+use glm4v_datasets::Layout;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The preset that is used unless another is asked for.
+pub const DEFAULT_PRESET: &str = "default";
+
+/// A benchmark.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its name on the command line.
+    pub name: String,
+    /// What it asks, in a line.
+    pub summary: String,
+    /// Samples that the whole set has.
+    pub size: usize,
+    /// Where it comes from.
+    pub source: String,
+    /// Its licence.
+    pub licence: String,
+    /// The ways in which it is published; the first that fits the user's folder is read.
+    pub layout: Vec<Layout>,
+    /// Prompts by preset; `default` is ours, the others are those of other harnesses.
+    pub prompts: BTreeMap<String, Preset>,
+    /// How answers are scored.
+    pub scoring: Scoring,
+    /// What [`Task::find`] found it by.
+    #[serde(skip)]
+    pub place: String,
+    /// Digest of the file that declares it.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+/// How a task is put to a model.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// The prompt as a Jinja template over `question`, `options`, `letters` and the metadata.
+    pub text: String,
+    /// The prompt for models of some families, where another than `text`.
+    #[serde(default)]
+    pub family: BTreeMap<String, String>,
+    /// The most tokens of an answer, unless the user says otherwise.
+    pub max_tokens: Option<usize>,
+}
+
+impl Preset {
+    /// The template for models of `family`.
+    pub fn template(&self, family: &str) -> &str {
+        self.family.get(family).unwrap_or(&self.text)
+    }
+}
+
+/// How answers are scored.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Scoring {
+    /// `NAME:VARIANT` of the metric.
+    pub metric: String,
+    /// How the answer is taken out of the reply.
+    #[serde(default)]
+    pub extract: Extraction,
+    /// How the score of the set is made.
+    #[serde(default)]
+    pub aggregate: Aggregate,
+    /// For a metric whose score is an object, the part that counts, with dots to reach inside.
+    pub part: Option<String>,
+    /// What the metric's text is held against, for metrics that extract a choice.
+    #[serde(default)]
+    pub compare: Compare,
+    /// What the metric's `extra` takes from the sample: its name there, and that of the metadata.
+    #[serde(default)]
+    pub extra: BTreeMap<String, String>,
+    /// Metadata by which scores are also given apart.
+    #[serde(default)]
+    pub breakdown: Vec<String>,
+    /// Whether a lower score is better, as with error rates.
+    #[serde(default)]
+    pub lower_is_better: bool,
+}
+
+/// How the answer is taken out of a reply.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Extraction {
+    /// Thoughts are dropped, then GLM's marks around the answer.
+    #[default]
+    Glm,
+    /// As [`Self::Glm`], then the last `\boxed{…}`.
+    Boxed,
+    /// As [`Self::Glm`], then the first code block or object in braces.
+    Json,
+    /// As [`Self::Glm`], then the last number in the text, without commas.
+    LastNumber,
+    /// The reply as it is.
+    None,
+}
+
+/// How the score of a set is made from its answers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregate {
+    /// The mean of the scores.
+    #[default]
+    Mean,
+    /// The metric of all answers at once, each against its first reference, as for error rates.
+    Corpus,
+    /// The metric of all answers at once, each against all its references, as for captions.
+    CorpusLists,
+    /// The metric of all answers as one object with a field an answer, as for fields that are
+    /// counted over a whole set.
+    Documents,
+    /// The sum of the scores, as in OCRBench's points.
+    Sum,
+}
+
+impl Aggregate {
+    /// Whether each answer has a score of its own.
+    pub(crate) fn is_per_item(self) -> bool {
+        matches!(self, Self::Mean | Self::Sum | Self::Documents)
+    }
+}
+
+/// What the metric's result is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Compare {
+    /// A score.
+    #[default]
+    Score,
+    /// A text that is right when it is the first reference.
+    Equal,
+}
+
+impl Task {
+    /// Every task in the program, by name.
+    ///
+    /// # Errors
+    /// When one is no good declaration.
+    pub fn builtin() -> Result<Vec<Self>, EvalError> {
+        builtin::FILES.iter().map(|(name, text)| Self::parse(name, text)).collect()
+    }
+
+    /// The task of this name, or the one that a `.toml` file declares.
+    ///
+    /// # Errors
+    /// When there is none, or its file is no good declaration.
+    pub fn find(name: &str) -> Result<Self, EvalError> {
+        if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(name)
+                .map_err(|source| EvalError::File { file: name.into(), source })?;
+            return Self::parse(name, &text);
+        }
+        match builtin::FILES.iter().find(|(file, _)| *file == name) {
+            Some((file, text)) => Self::parse(file, text),
+            None => Err(EvalError::UnknownTask {
+                name: name.to_owned(),
+                known: builtin::FILES.map(|(name, _)| name).join(", "),
+            }),
+        }
+    }
+
+    fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
+        let bad = |reason: String| EvalError::BadTask { file: file.to_owned(), reason };
+        let mut task: Self = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
+        task.place = file.to_owned();
+        task.digest = crate::digest::of([text]);
+        if !task.prompts.contains_key(DEFAULT_PRESET) {
+            return Err(bad("there are no [prompts.default]".to_owned()));
+        }
+        for preset in task.prompts.values() {
+            for text in preset.family.values().chain([&preset.text]) {
+                PromptTemplate::new(text).map_err(|error| bad(error.to_string()))?;
+            }
+        }
+        Ok(task)
+    }
+
+    /// The prompts of a preset.
+    ///
+    /// # Errors
+    /// When the task has no preset of this name.
+    pub fn preset(&self, name: &str) -> Result<&Preset, EvalError> {
+        self.prompts.get(name).ok_or_else(|| EvalError::UnknownPreset {
+            task: self.name.clone(),
+            name: name.to_owned(),
+            known: self.prompts.keys().cloned().collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl Scoring {
+    /// A part such as `bleu.3` as a JSON pointer.
+    pub(crate) fn pointer(part: &str) -> String {
+        format!("/{}", part.replace('.', "/"))
+    }
+
+    /// The metric.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn metric(&self) -> Result<&'static MetricInfo, EvalError> {
+        metrics::find(&self.metric).ok_or_else(|| crate::score::unknown(&self.metric))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_has_a_metric_that_there_is() {
+        for task in Task::builtin().unwrap() {
+            task.scoring.metric().unwrap();
+            assert!(!task.layout.is_empty() && task.size > 0, "{}", task.name);
+            assert_eq!(Task::find(&task.name).unwrap().digest, task.digest);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_task_is_told() {
+        let told = |text: &str| Task::parse("mine.toml", text).unwrap_err().to_string();
+        assert!(told("name = 1").contains("mine.toml"));
+        let error = Task::find("chartqb").unwrap_err().to_string();
+        assert!(error.contains("chartqa"), "{error}");
+        let error = Task::find("no/such.toml").unwrap_err();
+        assert!(matches!(error, EvalError::File { .. }));
+    }
+}

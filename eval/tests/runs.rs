@@ -1,0 +1,192 @@
+//! Runs with an answerer that knows no model.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
+use glm4v_eval::compare::compare;
+use glm4v_eval::rescore::rescore_all_variants;
+use glm4v_eval::run::{Outcome, RunFolder, RunOptions, Selection, Shard, merge, run};
+use glm4v_eval::task::Task;
+use glm4v_eval::{EvalError, State};
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Answers by what the prompt says, and counts how often it was asked.
+struct Fake {
+    card: AnswererCard,
+    asked: AtomicUsize,
+    /// Interrupts from this question on.
+    until: usize,
+}
+
+impl Fake {
+    fn new(until: usize) -> Self {
+        let card = AnswererCard { name: "fake".into(), digest: "1".into(), ..Default::default() };
+        Self { card, asked: AtomicUsize::new(0), until }
+    }
+}
+
+impl Answerer for Fake {
+    fn card(&self) -> &AnswererCard {
+        &self.card
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Reply, AnswerError> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) >= self.until {
+            return Err(AnswerError::Interrupted);
+        }
+        let first = question.prompt.lines().next().unwrap_or_default();
+        let (text, finish) = match first {
+            "slow" => return Err(AnswerError::Timeout("10 s".into())),
+            "long" => ("1", Finish::Length),
+            "think" => ("<think>well", Finish::Stop),
+            "refuse" => ("I'm sorry, but I cannot.", Finish::Stop),
+            "spaces" => (" Yes", Finish::Stop),
+            other => (other, Finish::Stop),
+        };
+        Ok(Reply { text: text.into(), finish, ..Default::default() })
+    }
+}
+
+/// ChartQA with these questions; the right answer is always 1, or Yes where spaces are asked for.
+fn dataset(folder: &Path, questions: &[&str]) {
+    fs::create_dir_all(folder.join("png")).unwrap();
+    let row = |(at, question): (usize, &&str)| {
+        fs::write(folder.join(format!("png/{at}.png")), format!("image {at}")).unwrap();
+        let label = if *question == "spaces" { "Yes" } else { "1" };
+        serde_json::json!({ "imgname": format!("{at}.png"), "query": question, "label": label })
+    };
+    let rows: Vec<_> = questions.iter().enumerate().map(row).collect();
+    fs::write(folder.join("test_human.json"), serde_json::to_vec(&rows).unwrap()).unwrap();
+}
+
+fn task() -> Task {
+    Task::find("chartqa").unwrap()
+}
+
+fn go(data: &Path, output: &Path, fake: &Fake) -> Result<Outcome, EvalError> {
+    run(&task(), fake, &RunOptions::new(data, output), &|_| {})
+}
+
+#[test]
+fn failures_are_told_from_wrong_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "2", "slow", "long", "think", "refuse"]);
+    let output = folder.path().join("run");
+    let scores = go(folder.path(), &output, &Fake::new(100)).unwrap().scores;
+    let states: Vec<State> = scores.items.iter().map(|item| item.state).collect();
+    use State::{Answered, Refused, TimedOut, Truncated, UnclosedThinking};
+    assert_eq!(states, [Answered, Answered, TimedOut, Truncated, UnclosedThinking, Refused]);
+    assert_eq!((scores.all.count, scores.all.score), (6, Some(2.0 / 6.0)));
+    assert_eq!((scores.answered.count, scores.answered.score), (2, Some(0.5)));
+    assert_eq!(scores.breakdown["split"]["human"].all.count, 6);
+    // The one that timed out is asked again, and nothing else.
+    let again = Fake::new(100);
+    go(folder.path(), &output, &again).unwrap();
+    assert_eq!(again.asked.into_inner(), 1);
+}
+
+#[test]
+fn a_run_goes_on_where_it_stopped_and_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "2", "1", "3", "1", "4", "1"]);
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    go(folder.path(), &whole, &Fake::new(100)).unwrap();
+    let interrupted = go(folder.path(), &broken, &Fake::new(3));
+    assert!(matches!(interrupted, Err(EvalError::Interrupted)));
+    // What a crash in the middle of a line leaves.
+    let log = broken.join("responses.jsonl");
+    let mut text = fs::read_to_string(&log).unwrap();
+    text += "{\"index\":3,\"id\":\"hum";
+    fs::write(&log, text).unwrap();
+    let rest = Fake::new(100);
+    go(folder.path(), &broken, &rest).unwrap();
+    assert_eq!(rest.asked.into_inner(), 4);
+    let ids: Vec<String> = RunFolder::open(&broken)
+        .unwrap()
+        .responses()
+        .unwrap()
+        .into_iter()
+        .map(|response| response.id)
+        .collect();
+    assert_eq!(fs::read_to_string(&log).unwrap().lines().count(), 7);
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 7);
+    let scores = |run: &Path| fs::read(run.join("scores.json")).unwrap();
+    assert_eq!(scores(&whole), scores(&broken));
+    let page = fs::read_to_string(whole.join("report.html")).unwrap();
+    assert!(page.contains("human-6") && !page.contains("{{data}}"));
+}
+
+#[test]
+fn nothing_is_asked_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "1", "2"]);
+    fs::write(folder.path().join("png/1.png"), "image 0").unwrap();
+    let fake = Fake::new(100);
+    let options =
+        RunOptions { concurrency: 3, ..RunOptions::new(folder.path(), folder.path().join("run")) };
+    let outcome = run(&task(), &fake, &options, &|_| {}).unwrap();
+    assert_eq!((fake.asked.into_inner(), outcome.scores.all.count), (2, 3));
+}
+
+#[test]
+fn another_run_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1"]);
+    let output = folder.path().join("run");
+    go(folder.path(), &output, &Fake::new(100)).unwrap();
+    let options =
+        RunOptions { preset: "lmms-eval".into(), ..RunOptions::new(folder.path(), &output) };
+    let error = run(&task(), &Fake::new(100), &options, &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("preset"), "{error}");
+}
+
+#[test]
+fn shards_join_to_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "2", "1", "3", "1"]);
+    let whole = folder.path().join("whole");
+    let selection = Selection { sample: Some(4), seed: 7, ..Default::default() };
+    let options = |output: &str, shard| RunOptions {
+        selection: selection.clone(),
+        shard,
+        ..RunOptions::new(folder.path(), folder.path().join(output))
+    };
+    run(&task(), &Fake::new(100), &options("whole", None), &|_| {}).unwrap();
+    let parts: Vec<RunFolder> = (1..=2)
+        .map(|part| {
+            let name = format!("part{part}");
+            let options = options(&name, Some(Shard { part, parts: 2 }));
+            run(&task(), &Fake::new(100), &options, &|_| {}).unwrap();
+            RunFolder::open(folder.path().join(name)).unwrap()
+        })
+        .collect();
+    let joined = folder.path().join("joined");
+    merge(&parts, &joined).unwrap();
+    let scores = |run: &Path| fs::read(run.join("scores.json")).unwrap();
+    assert_eq!(scores(&whole), scores(&joined));
+}
+
+#[test]
+fn variants_and_runs_are_held_against_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "spaces", "2"]);
+    let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+    go(folder.path(), &first, &Fake::new(100)).unwrap();
+    let first = RunFolder::open(first).unwrap();
+    let mut plain = task();
+    plain.scoring.extract = glm4v_eval::task::Extraction::None;
+    plain.scoring.metric = "relaxed_accuracy:lmms_eval".into();
+    run(&plain, &Fake::new(100), &RunOptions::new(folder.path(), &second), &|_| {}).unwrap();
+    let second = RunFolder::open(second).unwrap();
+    // Only the variant that does not trim finds ` Yes` wrong.
+    let rescored = rescore_all_variants(&second).unwrap();
+    assert_eq!(rescored.differing.len(), 1);
+    assert_eq!(rescored.differing[0].id, "human-1");
+    let comparison = compare(&first, &second).unwrap();
+    assert_eq!((comparison.count, comparison.changed.len()), (3, 1));
+    assert!((comparison.all.difference + 1.0 / 3.0).abs() < 1e-12);
+    assert!(comparison.causes.iter().any(|cause| cause.contains("relaxed_accuracy:lmms_eval")));
+}

@@ -1,0 +1,214 @@
+//! A model behind an address of OpenAI's shape as an answerer of benchmarks.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use glm4v::CancelToken;
+use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+/// How an endpoint is asked.
+#[derive(Clone, Debug)]
+pub(super) struct EndpointOptions {
+    /// The address up to `/v1`, as OpenAI's clients take it.
+    pub(super) address: String,
+    /// The name that the endpoint has for the model.
+    pub(super) model: String,
+    /// The most time that an answer may take.
+    pub(super) timeout: Duration,
+    /// How often a question is asked again after a failure that may pass.
+    pub(super) retries: u32,
+    /// Sent as a bearer token.
+    pub(super) key: Option<String>,
+}
+
+/// The longest answer that is read, in bytes.
+const MOST_BYTES: u64 = 64 << 20;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Answers by asking an endpoint.
+pub(super) struct EndpointAnswerer {
+    options: EndpointOptions,
+    card: AnswererCard,
+    agent: ureq::Agent,
+    cancel: CancelToken,
+}
+
+/// How one attempt ended that gave no answer.
+enum Failed {
+    /// Another attempt may do better, after the wait that the server asks for.
+    ForNow(AnswerError, Option<Duration>),
+    /// Another attempt would end in the same way.
+    ForGood(AnswerError),
+}
+
+impl EndpointAnswerer {
+    pub(super) fn new(options: EndpointOptions, cancel: CancelToken) -> Self {
+        let mut details = Map::new();
+        details.insert("endpoint".to_owned(), options.address.as_str().into());
+        // What is behind an address is known by its name only.
+        let digest = format!("{} {}", options.address, options.model);
+        let (name, family) = (options.model.clone(), "endpoint".to_owned());
+        let card = AnswererCard { name, family, digest, details };
+        let agent = ureq::AgentBuilder::new()
+            .timeout_connect(options.timeout.min(Duration::from_secs(30)))
+            .timeout(options.timeout)
+            .user_agent(concat!("glm4v/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self { options, card, agent, cancel }
+    }
+
+    fn attempt(&self, body: &Value) -> Result<Reply, Failed> {
+        let address = format!("{}/chat/completions", self.options.address.trim_end_matches('/'));
+        let mut request = self.agent.post(&address).set("Content-Type", "application/json");
+        if let Some(key) = &self.options.key {
+            request = request.set("Authorization", &format!("Bearer {key}"));
+        }
+        let response = match request.send_string(&body.to_string()) {
+            Ok(response) => response,
+            Err(ureq::Error::Status(status, response)) => return Err(refused(status, response)),
+            Err(ureq::Error::Transport(error)) => {
+                let text = error.to_string();
+                return Err(Failed::ForNow(broken(&text), None));
+            }
+        };
+        let mut text = String::new();
+        response
+            .into_reader()
+            .take(MOST_BYTES)
+            .read_to_string(&mut text)
+            .map_err(|error| Failed::ForNow(broken(&error.to_string()), None))?;
+        reply(&text).map_err(|reason| Failed::ForNow(AnswerError::Failed(reason), None))
+    }
+
+    /// Waits, unless the user breaks the run off.
+    fn wait(&self, time: Duration) -> Result<(), AnswerError> {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if self.cancel.is_cancelled() {
+                return Err(AnswerError::Interrupted);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+        Ok(())
+    }
+}
+
+impl Answerer for EndpointAnswerer {
+    fn card(&self) -> &AnswererCard {
+        &self.card
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Reply, AnswerError> {
+        let body = body(&self.options.model, question);
+        let mut wait = FIRST_WAIT;
+        let mut attempts = 0;
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(AnswerError::Interrupted);
+            }
+            let (error, asked_for) = match self.attempt(&body) {
+                Ok(reply) => return Ok(reply),
+                Err(Failed::ForGood(error)) => return Err(error),
+                Err(Failed::ForNow(error, asked_for)) => (error, asked_for),
+            };
+            if attempts == self.options.retries {
+                return Err(error);
+            }
+            attempts += 1;
+            self.wait(asked_for.unwrap_or(wait).min(LONGEST_WAIT))?;
+            wait *= 2;
+        }
+    }
+}
+
+/// The request, with the images as data URLs before the text.
+fn body(model: &str, question: &Question<'_>) -> Value {
+    let image = |bytes: &Vec<u8>| {
+        let url = format!("data:{};base64,{}", mime(bytes), STANDARD.encode(bytes));
+        json!({ "type": "image_url", "image_url": { "url": url } })
+    };
+    let mut content: Vec<Value> = question.images.iter().map(image).collect();
+    content.push(json!({ "type": "text", "text": question.prompt }));
+    let mut body = json!({
+        "model": model,
+        "messages": [{ "role": "user", "content": content }],
+        "stream": false,
+    });
+    let options = question.options;
+    let optional = [
+        ("max_tokens", options.max_tokens.map(Value::from)),
+        ("temperature", options.temperature.map(Value::from)),
+        ("top_p", options.top_p.map(Value::from)),
+        ("top_k", options.top_k.map(Value::from)),
+        ("seed", options.seed.map(Value::from)),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            body[name] = value;
+        }
+    }
+    body
+}
+
+fn mime(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'G', b'I', b'F', ..] => "image/gif",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => "image/jpeg",
+    }
+}
+
+/// The answer in what the endpoint sent.
+fn reply(text: &str) -> Result<Reply, String> {
+    let sent: Value = serde_json::from_str(text)
+        .map_err(|error| format!("the endpoint's answer is no JSON, or is cut off: {error}"))?;
+    let choice = &sent["choices"][0];
+    let Some(content) = choice["message"]["content"].as_str() else {
+        return Err("the endpoint's answer has no choices[0].message.content".to_owned());
+    };
+    // Servers that part thoughts from answers send them in a field of their own.
+    let text = match choice["message"]["reasoning_content"].as_str() {
+        Some(thoughts) if !thoughts.is_empty() => format!("<think>{thoughts}</think>{content}"),
+        _ => content.to_owned(),
+    };
+    let finish = match choice["finish_reason"].as_str() {
+        Some("length") => Finish::Length,
+        Some("content_filter" | "sensitive") => Finish::Filtered,
+        _ => Finish::Stop,
+    };
+    let tokens = |name: &str| sent["usage"][name].as_u64().map(|count| count as usize);
+    Ok(Reply {
+        text,
+        finish,
+        prompt_tokens: tokens("prompt_tokens"),
+        image_tokens: None,
+        completion_tokens: tokens("completion_tokens"),
+    })
+}
+
+/// What a status other than success means for the question and for the run.
+fn refused(status: u16, response: ureq::Response) -> Failed {
+    let wait = response.header("Retry-After").and_then(|seconds| seconds.parse().ok());
+    let wait = wait.map(Duration::from_secs);
+    let text = response.into_string().unwrap_or_default();
+    let told: String = text.trim().chars().take(200).collect();
+    let reason = format!("the endpoint answered {status}: {told}");
+    match status {
+        408 | 425 | 429 | 500..=599 => Failed::ForNow(AnswerError::Failed(reason), wait),
+        401 | 403 | 404 => Failed::ForGood(AnswerError::Unusable(reason)),
+        _ => Failed::ForGood(AnswerError::Failed(reason)),
+    }
+}
+
+/// A connection that broke, or took too long.
+fn broken(error: &str) -> AnswerError {
+    let error = error.to_owned();
+    match error.contains("timed out") {
+        true => AnswerError::Timeout(error),
+        false => AnswerError::Failed(error),
+    }
+}
