@@ -30,7 +30,7 @@ def main():
     args = arguments()
     text, vision = config(args)
     peers = {"glm4v": lambda: glm4v(args)}
-    if vision:
+    if vision and not args.no_torch:
         peers["torch"] = torch_tower(args, vision)
     with tempfile.TemporaryDirectory() as folder:
         if args.llama_bench and args.prompt:
@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--glm4v", default=str(ROOT / "target/release/glm4v"))
     parser.add_argument("--llama-bench", help="the program; without it llama.cpp is left out")
     parser.add_argument("--llama-types", default="F16,Q8_0")
+    parser.add_argument("--no-torch", action="store_true", help="leave torch out")
     parser.add_argument("--json", action="store_true", help="print the medians as JSON too")
     return parser.parse_args()
 
@@ -84,7 +85,7 @@ def alternate(peers, rounds):
 def glm4v(args):
     command = [args.glm4v, "bench", "--json", "--rounds", "1", "--shape", args.shape]
     command += ["--layers", str(args.layers), "--image", args.image, "--prompt", str(args.prompt)]
-    command += ["--decode", str(DECODED), "--dtype", args.dtype, "--threads", str(args.threads)]
+    command += ["--decode", str(DECODED), "--batch", "1", "--dtype", args.dtype, "--threads", str(args.threads)]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     phases = [json.loads(line) for line in lines]
     wanted = ("vision", "prefill", "decode")
