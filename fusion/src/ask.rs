@@ -1,5 +1,6 @@
 //! The ways to put a question.
 
+use crate::batch::answer_together;
 use crate::generation::Generation;
 use crate::session::{Session, embed_rows};
 use crate::{Answer, FusionError, GenerateOptions, Model, TokenScore, VisualTokens};
@@ -56,7 +57,8 @@ impl Model {
     }
 
     /// Answers several questions about the same images, whose visual tokens are made once. The
-    /// part of the prompt that the questions share is run once too.
+    /// part of the prompt that the questions share is run once too, and the answers are made
+    /// together, a token of each in one pass over the weights.
     ///
     /// # Errors
     /// As [`Self::ask`]; the first failure ends it.
@@ -69,18 +71,21 @@ impl Model {
         let started = Instant::now();
         let images = images.iter().map(|image| self.embed(image)).collect::<Result<Vec<_>, _>>()?;
         let mut vision_time = started.elapsed();
-        let mut session = Session::new(self.decoder());
-        let mut answers = Vec::with_capacity(questions.len());
-        for question in questions {
+        let mut shared: Option<Session> = None;
+        let start = |question: &str| {
+            let session = match &shared {
+                Some(session) => session.fork()?,
+                None => Session::new(self.decoder()),
+            };
             let messages = [user_message(&images, question)];
             let mut generation = self.generate_on(session, &messages, &images, options)?;
             generation.add_vision_time(std::mem::take(&mut vision_time));
-            generation.by_ref().try_for_each(|chunk| chunk.map(drop))?;
-            let (answer, used) = generation.into_answer();
-            answers.push(answer);
-            session = used;
-        }
-        Ok(answers)
+            if shared.is_none() {
+                shared = Some(generation.session().fork()?);
+            }
+            Ok(generation)
+        };
+        answer_together(self, questions.iter().copied(), start)
     }
 
     /// Answers a whole conversation. `images` are the pictures and videos of all messages, in order.

@@ -115,6 +115,29 @@ impl Generation {
         (self.answer(), self.session)
     }
 
+    /// Chooses the next token if its logits are there. Returns the token that has to be run next, or
+    /// none at the end.
+    pub(crate) fn choose(&mut self) -> Result<Option<u32>, FusionError> {
+        if self.cancel.is_cancelled() && !matches!(self.state, State::Finished(_)) {
+            self.state = State::Finished(FinishReason::Cancelled);
+        }
+        if let State::Logits(logits) = &self.state {
+            let choice = self.sampler.sample(logits, &self.history)?;
+            self.accept(choice);
+        }
+        Ok(if let State::Run(token) = self.state { Some(token) } else { None })
+    }
+
+    pub(crate) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Takes the logits after the token that had to be run, and the time that it took.
+    pub(crate) fn take_logits(&mut self, logits: Vec<f32>, time: Duration) {
+        self.state = State::Logits(logits);
+        self.timings.decode += time;
+    }
+
     fn step(&mut self) -> Result<Option<Chunk>, FusionError> {
         if self.cancel.is_cancelled() && !matches!(self.state, State::Finished(_)) {
             self.state = State::Finished(FinishReason::Cancelled);

@@ -5,6 +5,7 @@
 
 mod answer;
 mod ask;
+mod batch;
 pub mod bench;
 mod chat;
 mod error;
@@ -35,6 +36,7 @@ pub use options::{CancelToken, GenerateOptions};
 pub use visual::VisualTokens;
 pub use visual_cache::CacheOptions;
 
+pub use glm4v_kernels::keep_freed_memory;
 pub use glm4v_language::{Grounding, Message, Part, Reply, Role};
 pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoMetadata};
 pub use glm4v_weights::{HubOptions, PullEvent};

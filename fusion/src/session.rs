@@ -5,7 +5,7 @@ use crate::splice::{Piece, Spliced};
 use crate::{FusionError, Model};
 use candle_core::Tensor;
 use glm4v_kernels::Trace;
-use glm4v_language::{Decoder, KvCache, Positions};
+use glm4v_language::{Decoder, KvCache, Position, Positions};
 use std::num::NonZeroUsize;
 
 /// Rows of a prompt that are run at once; bounds the memory of activations.
@@ -41,6 +41,11 @@ impl Session {
     /// The same, running prompts in chunks of `rows`.
     pub(crate) fn with_prefill_chunk(self, rows: NonZeroUsize) -> Self {
         Self { prefill_chunk: rows.get(), ..self }
+    }
+
+    /// A session of its own that has run the same rows.
+    pub(crate) fn fork(&self) -> Result<Self, FusionError> {
+        Ok(Self { cache: self.cache.fork()?, rows: self.rows.clone(), ..*self })
     }
 
     /// Rows in the cache.
@@ -87,14 +92,29 @@ impl Session {
 
     /// Runs one token and returns the logits after it, `(vocab_size)`.
     pub(crate) fn step(&mut self, model: &Model, token: u32) -> Result<Vec<f32>, FusionError> {
-        let row = model.decoder().embed(&[token])?; // (1, hidden)
-        let positions = Positions::sequential(self.next_position, 1);
-        let hidden =
-            model.decoder().forward(&row, &positions, &mut self.cache, &mut Trace::off())?;
-        self.next_position += 1;
-        self.rows.push(RowSource::Token(token));
-        last_logits(model.decoder(), &hidden)
+        let logits = step_together(model, &mut [(self, token)])?;
+        logits.into_iter().next().ok_or(FusionError::EmptyPrompt)
     }
+}
+
+/// Runs one token of each session in one pass over the weights, and returns the logits after each,
+/// `(vocab_size)`.
+pub(crate) fn step_together(
+    model: &Model,
+    steps: &mut [(&mut Session, u32)],
+) -> Result<Vec<Vec<f32>>, FusionError> {
+    let decoder = model.decoder();
+    let tokens: Vec<u32> = steps.iter().map(|(_, token)| *token).collect();
+    let rows = decoder.embed(&tokens)?; // (sessions, hidden)
+    let at = |(session, _): &(&mut Session, u32)| Position::text(session.next_position);
+    let positions: Positions = steps.iter().map(at).collect();
+    let mut caches: Vec<_> = steps.iter_mut().map(|(session, _)| (1, &mut session.cache)).collect();
+    let hidden = decoder.forward_together(&rows, &positions, &mut caches, &mut Trace::off())?;
+    for (session, token) in steps {
+        session.next_position += 1;
+        session.rows.push(RowSource::Token(*token));
+    }
+    Ok(decoder.logits(&hidden)?.to_vec2()?)
 }
 
 /// The decoder's input rows `(length, hidden)`: the embedding table's for text, the tower's for
@@ -226,6 +246,32 @@ mod tests {
                 let longer = model.splice(&ids, &visuals).unwrap();
                 let expected = prefill(&mut Session::new(model.decoder()), &model, &longer);
                 near(&session.step(&model, token).unwrap(), &expected);
+            }
+        }
+    }
+
+    #[test]
+    fn steps_made_together_give_what_each_gives_alone() {
+        for name in ["glm4v", "glm4v_9b", "glm4"] {
+            let model = model(name);
+            let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
+            let prompts = ["What?", "What is it made of, and why?", "Why?"]
+                .map(|question| prompt(&model, &visuals, question));
+            let mut sessions: Vec<Session> = prompts
+                .iter()
+                .map(|prompt| {
+                    let mut session = Session::new(model.decoder());
+                    prefill(&mut session, &model, prompt);
+                    session
+                })
+                .collect();
+            let mut alone: Vec<Session> = sessions.iter().map(|s| s.fork().unwrap()).collect();
+            for tokens in [[65, 66, 300], [7, 66, 9]] {
+                let mut steps: Vec<_> = sessions.iter_mut().zip(tokens).collect();
+                let together = step_together(&model, &mut steps).unwrap();
+                for ((session, token), logits) in alone.iter_mut().zip(tokens).zip(together) {
+                    near(&logits, &session.step(&model, token).unwrap());
+                }
             }
         }
     }

@@ -132,7 +132,9 @@ fn completion_is_the_references() {
 fn ask_many_gives_what_separate_asks_give() {
     let model = model("glm4v");
     let pictures = [image("glm4v/two_images_0.png"), image("glm4v/two_images_1.png")];
-    let questions = ["What is it?", "What is it made of?", "Compare the two.", "What is it?"];
+    // More than are made at once, and the answers end at different times.
+    let questions =
+        ["What is it?", "What is it made of?", "Compare the two.", "Why?", "What is it?"].repeat(4);
     let together = model.ask_many(&pictures, &questions, &greedy(12)).unwrap();
     assert_eq!(together.len(), questions.len());
     for (question, answer) in questions.iter().zip(&together) {

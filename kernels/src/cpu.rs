@@ -1,12 +1,23 @@
 //! The values of f32 tensors in this machine's memory.
 
-use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor};
 use std::ops::Deref;
 
 /// A tensor's values, locked for reading.
 pub(crate) struct Values<'a, Guard> {
     storage: Guard,
     layout: &'a Layout,
+}
+
+/// The type that activations have beside weights of a type. On a CPU that is f32 beside bf16: the
+/// kernels read and write f32, and round only what they multiply.
+pub fn activation_type(weights: DType, device: &Device) -> DType {
+    if device.is_cpu() && weights == DType::BF16 { DType::F32 } else { weights }
+}
+
+/// A small tensor of weights that activations are added to or scaled by, in their type.
+pub fn beside_activations(weight: Tensor) -> Result<Tensor> {
+    weight.to_dtype(activation_type(weight.dtype(), weight.device()))
 }
 
 /// Whether the tensor is one whose [`Values`] can be read.

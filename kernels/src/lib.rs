@@ -3,6 +3,7 @@
 //! This crate knows neither models nor file formats, and it is the only home of `unsafe`.
 //! Sequences are two-dimensional, `(length, width)`; several sequences never share a call.
 
+mod allocator;
 mod attention;
 mod buffer;
 mod cpu;
@@ -19,7 +20,9 @@ mod rows;
 mod simd;
 mod trace;
 
+pub use allocator::keep_freed_memory;
 pub use attention::{Mask, attention};
+pub use cpu::{activation_type, beside_activations};
 pub use elementwise::{add, gelu, silu_times};
 pub use embedding::Embedding;
 pub use limits::Limits;

@@ -2,10 +2,10 @@
 
 #![allow(unsafe_code, reason = "the loops work on registers")]
 
-use crate::cpu::{is_f32_on_cpu, values_of};
+use crate::cpu::values_of;
 use crate::rows::{filled, lock, readable, rows_of};
 use crate::simd::{Lanes, MOST_LANES, Task, run};
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// RMSNorm: `x · rsqrt(mean(x²) + eps) · w`, the mean taken in f32, no bias.
 ///
@@ -28,8 +28,8 @@ impl RmsNorm {
     /// When the widths or types differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match readable(x)? {
-            Some(x) if is_f32_on_cpu(&self.weight) => normalise(&x, &self.weight, None, self.eps),
-            _ => candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32),
+            Some(x) => normalise(&x, &self.weight, None, self.eps),
+            None => candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32),
         }?
         .reshape(x.shape())
     }
@@ -58,8 +58,8 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let Self { weight, bias, eps } = self;
         match readable(x)? {
-            Some(x) if is_f32_on_cpu(weight) => normalise(&x, weight, Some(bias), *eps),
-            _ => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps as f32),
+            Some(x) => normalise(&x, weight, Some(bias), *eps),
+            None => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps as f32),
         }?
         .reshape(x.shape())
     }
@@ -71,7 +71,8 @@ fn normalise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Re
     if weight.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
         candle_core::bail!("a norm over {:?} cannot take {:?}", weight.dims(), x.dims());
     }
-    let (weight, bias) = (weight.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
+    let f32_values = |x: &Tensor| x.to_dtype(DType::F32)?.contiguous();
+    let (weight, bias) = (f32_values(weight)?, bias.map(f32_values).transpose()?);
     let (weight, bias) = (values_of(&weight), bias.as_ref().map(values_of));
     let weight = weight.since_first()?;
     let bias = bias.as_ref().map(|bias| bias.since_first()).transpose()?;

@@ -47,6 +47,7 @@ impl<'a> Engine<'a> {
         let options = self.args.engine.load_options();
         let mut progress = download_progress(self.console);
         let model = Model::load_with_progress(self.name(), &options, &mut progress)?;
+        glm4v_fusion::keep_freed_memory();
         let info = model.info();
         self.console.detail(&format!(
             "model: {} ({}), {:.1} million parameters, {}, context {} tokens, ready in {:.2} s",

@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Tokens after the prompt
     #[arg(long, default_value_t = 16, value_name = "N")]
     decode: usize,
+    /// Sequences whose tokens are made together, timed besides one alone
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    batch: usize,
     /// Timed runs of each phase
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: usize,
@@ -76,10 +79,12 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         Some(shape) => Bench::of_shape(shape, args.layers, &options)?,
         None => Bench::of_model(&Model::load(&args.model.model, &options)?),
     };
+    glm4v_fusion::keep_freed_memory();
     let work = Work {
         image: image_bytes(&args.image)?,
         prompt: args.prompt,
         decode: args.decode,
+        batch: args.batch,
         rounds: args.rounds,
     };
     console.detail("measuring the machine's limits");

@@ -13,7 +13,7 @@ use crate::{FusionError, Model};
 use candle_core::{DType, Tensor};
 use cost::Cost;
 use glm4v_kernels::Trace;
-use glm4v_language::{Decoder, KvCache, Positions};
+use glm4v_language::{Decoder, KvCache, Position, Positions};
 use glm4v_vision::{Image, ImageOptions};
 use serde::Serialize;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct Work {
     pub prompt: usize,
     /// Tokens after the prompt.
     pub decode: usize,
+    /// Sequences whose tokens are made together, timed besides one alone; 1 leaves that out.
+    pub batch: usize,
     /// Timed runs of each phase, after one that is not timed.
     pub rounds: usize,
 }
@@ -76,9 +78,9 @@ impl Bench {
         &self.name
     }
 
-    /// The type of weights and activations.
+    /// The type of the weights, in which products are taken.
     pub fn dtype(&self) -> DType {
-        self.parts.decoder.dtype()
+        self.parts.decoder.weight_dtype()
     }
 
     /// Times each phase and tells of it as soon as it is done.
@@ -138,14 +140,34 @@ impl Bench {
         if work.decode == 0 {
             return Ok(());
         }
-        let (timing, ()) = time(work.rounds, || {
+        on_phase(&self.time_decode(work, std::slice::from_mut(&mut cache), "decode")?);
+        if work.batch > 1 {
             cache.truncate(work.prompt);
-            (0..work.decode).try_for_each(|_| step(decoder, &mut cache))
+            let caches = (0..work.batch).map(|_| cache.fork()).collect::<Result<Vec<_>, _>>();
+            on_phase(&self.time_decode(work, &mut caches?, "decode batch")?);
+        }
+        Ok(())
+    }
+
+    /// Times tokens of several sequences, each with a cache of the prompt, made together.
+    fn time_decode(
+        &self,
+        work: &Work,
+        caches: &mut [KvCache],
+        name: &'static str,
+    ) -> Result<Phase, FusionError> {
+        let decoder = &self.parts.decoder;
+        let (timing, ()) = time(work.rounds, || {
+            caches.iter_mut().for_each(|cache| cache.truncate(work.prompt));
+            (0..work.decode).try_for_each(|_| step(decoder, caches))
         })?;
         let timing: Vec<f64> = timing.iter().map(|s| s / work.decode as f64).collect();
-        let cost = (cost::decoder(decoder.config(), 1, work.prompt + work.decode / 2), 1);
-        on_phase(&self.phase("decode", "1 token".to_owned(), &timing, Some(cost)));
-        Ok(())
+        let one = cost::decoder(decoder.config(), 1, work.prompt + work.decode / 2);
+        let sequences = caches.len() as f64;
+        let all = Cost { flops: one.flops * sequences, cached: one.cached * sequences, ..one };
+        let tokens = if caches.len() == 1 { "token" } else { "tokens" };
+        let size = format!("{} {tokens}", caches.len());
+        Ok(self.phase(name, size, &timing, Some((all, caches.len()))))
     }
 
     /// Sums up the timings, in seconds, of a phase that has a cost and a number of tokens.
@@ -157,7 +179,8 @@ impl Bench {
         cost: Option<(Cost, usize)>,
     ) -> Phase {
         let median = timings.get(timings.len() / 2).copied().unwrap_or(f64::NAN);
-        let value = self.dtype().size_in_bytes() as f64;
+        let weight = self.dtype().size_in_bytes() as f64;
+        let cached = self.parts.decoder.dtype().size_in_bytes() as f64;
         Phase {
             name,
             work,
@@ -166,7 +189,7 @@ impl Bench {
             tokens_per_second: cost.map(|(_, tokens)| tokens as f64 / median),
             tflops: cost.map(|(cost, _)| cost.flops / median / 1e12),
             gigabytes_per_second: cost
-                .map(|(cost, _)| (cost.weights + cost.cached) * value / median / 1e9),
+                .map(|(cost, _)| (cost.weights * weight + cost.cached * cached) / median / 1e9),
         }
     }
 }
@@ -203,11 +226,12 @@ fn prefill(decoder: &Decoder, rows: &Tensor, cache: &mut KvCache) -> Result<(), 
     Ok(())
 }
 
-/// Runs one token and the head.
-fn step(decoder: &Decoder, cache: &mut KvCache) -> Result<(), FusionError> {
-    let row = decoder.embed(&[1])?;
-    let positions = Positions::sequential(cache.len() as u32, 1);
-    let hidden = decoder.forward(&row, &positions, cache, &mut Trace::off())?;
+/// Runs one token of each sequence and the head.
+fn step(decoder: &Decoder, caches: &mut [KvCache]) -> Result<(), FusionError> {
+    let rows = decoder.embed(&vec![1; caches.len()])?; // (sequences, hidden)
+    let positions = caches.iter().map(|cache| Position::text(cache.len() as u32)).collect();
+    let mut sequences: Vec<_> = caches.iter_mut().map(|cache| (1, cache)).collect();
+    let hidden = decoder.forward_together(&rows, &positions, &mut sequences, &mut Trace::off())?;
     decoder.logits(&hidden)?;
     Ok(())
 }

@@ -50,12 +50,13 @@ impl Attention {
         })
     }
 
-    /// `x` `(length, hidden)` to the same shape; its keys and values join the cache.
+    /// `x` `(length, hidden)` to the same shape. Its rows belong to `sequences`, so many to each, and
+    /// their keys and values join the sequence's cache.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         rotary: &RotaryTable,
-        cache: &mut LayerCache,
+        sequences: &mut [(usize, &mut LayerCache)],
     ) -> Result<Tensor> {
         let length = x.dim(0)?;
         let qkv = self.qkv.forward(x)?; // (length, (heads + 2 · kv_heads) · d)
@@ -64,7 +65,14 @@ impl Attention {
         let q = rotary.apply(&heads_of(0, self.heads)?)?; // (heads, length, d)
         let k = rotary.apply(&heads_of(self.heads, self.kv_heads)?)?; // (kv_heads, length, d)
         let v = heads_of(self.heads + self.kv_heads, self.kv_heads)?;
-        let (k, v) = cache.append(&k, &v)?; // (kv_heads, all rows, d)
-        self.output.forward(&attention(&q, &k, &v, Mask::Causal)?)
+        let mut attended = Vec::with_capacity(sequences.len());
+        let mut start = 0;
+        for (rows, cache) in sequences {
+            let part = |x: &Tensor| x.narrow(1, start, *rows);
+            let (k, v) = cache.append(&part(&k)?, &part(&v)?)?; // (kv_heads, all rows, d)
+            attended.push(attention(&part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
+            start += *rows;
+        }
+        self.output.forward(&Tensor::cat(&attended, 0)?)
     }
 }

@@ -35,6 +35,15 @@ impl KvCache {
         }
     }
 
+    /// A cache of its own with the same rows, for a sequence that goes on differently.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn fork(&self) -> Result<Self> {
+        let layers = self.layers.iter().map(LayerCache::fork).collect::<Result<_>>()?;
+        Ok(Self { layers })
+    }
+
     pub(super) fn layer(&mut self, i: usize) -> Result<&mut LayerCache> {
         match self.layers.get_mut(i) {
             Some(layer) => Ok(layer),
@@ -61,6 +70,17 @@ impl LayerCache {
         let all = (keys.narrow(1, 0, length)?, values.narrow(1, 0, length)?);
         self.buffers = Some((keys, values));
         Ok(all)
+    }
+
+    fn fork(&self) -> Result<Self> {
+        let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
+        let copies = Self { buffers: None, length: 0 };
+        let (new_keys, new_values) = copies.with_room(self.length.max(1), keys)?;
+        if self.length > 0 {
+            new_keys.slice_set(&keys.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
+            new_values.slice_set(&values.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
+        }
+        Ok(Self { buffers: Some((new_keys, new_values)), length: self.length })
     }
 
     /// The buffers, moved to larger ones when they have fewer than `length` rows.

@@ -59,16 +59,16 @@ impl Layer {
         })
     }
 
-    /// `x` `(length, hidden)` to the same shape.
+    /// `x` `(length, hidden)` to the same shape; its rows belong to `sequences`, so many to each.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         rotary: &RotaryTable,
-        cache: &mut LayerCache,
+        sequences: &mut [(usize, &mut LayerCache)],
         index: usize,
         trace: &mut Trace,
     ) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, cache)?;
+        let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, sequences)?;
         trace.record(format_args!("layer_{index}_attention"), &attended);
         let x = add(x, &normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
         let normed_x = self.mlp_input_norm.forward(&x)?;

@@ -20,7 +20,7 @@ pub use positions::{Position, Positions};
 
 use crate::LanguageError;
 use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::{Linear, RmsNorm, RotaryTable, Trace};
+use glm4v_kernels::{Linear, RmsNorm, RotaryTable, Trace, activation_type};
 use glm4v_weights::{Weights, WeightsError};
 use layer::Layer;
 
@@ -73,8 +73,13 @@ impl Decoder {
         self.embeddings.device()
     }
 
-    /// The type of the weights and activations.
+    /// The type of the activations.
     pub fn dtype(&self) -> DType {
+        activation_type(self.weight_dtype(), self.device())
+    }
+
+    /// The type of the weights.
+    pub fn weight_dtype(&self) -> DType {
         self.embeddings.dtype()
     }
 
@@ -92,7 +97,7 @@ impl Decoder {
             return Err(LanguageError::TokenId { id, vocab_size: self.config.vocab_size });
         }
         let ids = Tensor::new(ids, self.device())?;
-        Ok(self.embeddings.index_select(&ids, 0)?)
+        Ok(self.embeddings.index_select(&ids, 0)?.to_dtype(self.dtype())?)
     }
 
     /// Runs rows `(length, hidden)` that follow what is in the cache, and adds them to it.
@@ -108,10 +113,33 @@ impl Decoder {
         cache: &mut KvCache,
         trace: &mut Trace,
     ) -> Result<Tensor> {
+        let length = rows.dim(0)?;
+        self.forward_together(rows, positions, &mut [(length, cache)], trace)
+    }
+
+    /// As [`Self::forward`], for rows of several sequences in one pass over the weights: as many
+    /// rows of each as its number says, one sequence after another.
+    ///
+    /// # Errors
+    /// As [`Self::forward`]; or when the numbers don't add up to the rows.
+    pub fn forward_together(
+        &self,
+        rows: &Tensor,
+        positions: &Positions,
+        sequences: &mut [(usize, &mut KvCache)],
+        trace: &mut Trace,
+    ) -> Result<Tensor> {
+        let lengths: usize = sequences.iter().map(|(length, _)| length).sum();
+        if rows.dim(0)? != lengths || positions.len() != lengths {
+            let (rows, positions) = (rows.dims(), positions.len());
+            candle_core::bail!("{lengths} rows of sequences, {positions} positions, rows {rows:?}");
+        }
         let rotary = self.rotary_table(positions)?;
         let mut x = rows.clone();
         for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, &rotary, cache.layer(i)?, i, trace)?; // (length, hidden)
+            let caches = sequences.iter_mut().map(|(length, cache)| Ok((*length, cache.layer(i)?)));
+            let mut caches = caches.collect::<Result<Vec<_>>>()?;
+            x = layer.forward(&x, &rotary, &mut caches, i, trace)?; // (length, hidden)
             trace.record(format_args!("layer_{i}"), &x);
         }
         let x = self.final_norm.forward(&x)?;

@@ -6,7 +6,7 @@ use super::glu_projector::{GluProjector, NORM_EPS};
 use super::{EvaClipConfig, linear, split_heads};
 use crate::VisionError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention, gelu};
+use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention, beside_activations, gelu};
 use glm4v_weights::{Weights, WeightsError};
 
 /// Patch embedding with a class token, layers, convolution, projector, and the boi and eoi rows.
@@ -49,15 +49,15 @@ impl EvaClipTower {
                 patch_weight.reshape((hidden, channels * patch * patch))?,
                 Some(embed.pp("proj").tensor("bias", hidden)?),
             ),
-            class_embedding: embed.tensor("cls_embedding", (1, hidden))?,
-            positions: embed
-                .pp("position_embedding")
-                .tensor("weight", (config.num_positions, hidden))?,
+            class_embedding: beside_activations(embed.tensor("cls_embedding", (1, hidden))?)?,
+            positions: beside_activations(
+                embed.pp("position_embedding").tensor("weight", (config.num_positions, hidden))?,
+            )?,
             layers,
             conv: load_conv(config, out_hidden, &weights.pp("conv"))?,
             projector: load_projector(out_hidden, projector_width, &weights.pp("linear_proj"))?,
-            boi: weights.tensor("boi", (1, 1, out_hidden))?.squeeze(0)?,
-            eoi: weights.tensor("eoi", (1, 1, out_hidden))?.squeeze(0)?,
+            boi: beside_activations(weights.tensor("boi", (1, 1, out_hidden))?.squeeze(0)?)?,
+            eoi: beside_activations(weights.tensor("eoi", (1, 1, out_hidden))?.squeeze(0)?)?,
         })
     }
 
