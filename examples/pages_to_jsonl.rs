@@ -47,7 +47,7 @@ fn pages(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The text of a page.
-fn read(model: &Model, page: &Path) -> Result<String, glm4v::Error> {
+fn read(model: &Model, page: &Path) -> anyhow::Result<String> {
     // Greedy, so that the same page gives the same line.
     let options = GenerateOptions { temperature: Some(0.0), ..GenerateOptions::default() };
     let answer = model.ask(&[Image::open(page)?], "Text Recognition:", &options)?;

@@ -20,7 +20,7 @@ pub(crate) fn open(file: &DataFile, layout: &Layout, images: bool) -> Result<Row
         Format::Jsonl => lines(file),
         Format::Csv => separated::open(file, b',', None),
         Format::Tsv => {
-            let images = images.then(|| layout.fields.images.clone()).unwrap_or_default();
+            let images = if images { layout.fields.images.clone() } else { Vec::new() };
             separated::open(file, b'\t', Some(images))
         }
         Format::Parquet => parquet::open(file, &layout.fields.images, images),

@@ -1,6 +1,6 @@
 //! Layouts as users have them on disk, written by hand.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use glm4v_datasets::{Dataset, DatasetError, ImageSource, Layout, Sample};
 use std::fs;

@@ -89,8 +89,8 @@ fn last_number(text: &str) -> Option<String> {
     let is_part = |c: char| c.is_ascii_digit() || matches!(c, ',' | '.' | '-');
     let runs = text.split(|c: char| !is_part(c));
     let numbers = runs.map(|run| run.trim_end_matches(['.', ',', '-']).replace(',', ""));
-    let numbers = numbers.filter(|run| run.parse::<f64>().is_ok());
-    let last = numbers.last()?;
+    let mut numbers = numbers.filter(|run| run.parse::<f64>().is_ok());
+    let last = numbers.next_back()?;
     let whole = last.strip_suffix(".00").or_else(|| last.strip_suffix(".0")).unwrap_or(&last);
     Some(whole.to_owned())
 }
