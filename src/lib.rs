@@ -34,6 +34,9 @@
 //! | ask many about the same images | [`Model::ask_many`] |
 //! | keep an image's visual tokens | [`Model::embed`], then [`Model::stream_visual`] |
 //! | hold a conversation | [`Model::chat`] |
+//! | let the model call tools | `tools` in [`GenerateOptions`], [`Answer::tool_calls`], [`Chat::observe`] |
+//! | have JSON of a schema | `grammar` in [`GenerateOptions`] |
+//! | look at a video | [`VideoFile`], then [`Model::embed_video_file`] |
 //! | end an answer early | [`CancelToken`] in [`GenerateOptions`], or drop the [`Generation`] |
 //! | part thoughts, answer and boxes | [`Answer::reply`] |
 //! | score given answers | [`Model::log_probabilities`] |
@@ -43,8 +46,9 @@
 //! [`LoadOptions::hub`] is `None`.
 
 pub use glm4v_fusion::{
-    AlphaMode, Answer, CacheOptions, CancelToken, Chat, Chunk, DeviceChoice, FinishReason,
-    FloatType, FusionError as Error, GenerateOptions, Generation, Grounding, HubOptions, Image,
-    ImageOptions, LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Reply, Role,
-    Timings, TokenScore, Usage, VisualTokens,
+    AlphaMode, Answer, CacheOptions, CacheType, CancelToken, Chat, Chunk, DeviceChoice, Draft,
+    DraftCounts, FinishReason, FloatType, FusionError as Error, GenerateOptions, Generation,
+    Grammar, Grounding, HubOptions, Image, ImageOptions, LoadOptions, Message, Model, ModelInfo,
+    NANO, Part, PullEvent, Reply, Role, Timings, TokenScore, ToolCall, Usage, VideoFile,
+    VideoMetadata, VisualTokens,
 };

@@ -1,6 +1,7 @@
 //! What comes back from a model.
 
-use glm4v_language::Reply;
+use crate::DraftCounts;
+use glm4v_language::{Reply, ToolCall};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -19,6 +20,10 @@ pub struct Answer {
     pub timings: Timings,
     /// The tokens of the text with their log-probabilities.
     pub tokens: Vec<TokenScore>,
+    /// The tools that the model calls, where [`GenerateOptions`](crate::GenerateOptions) had some.
+    pub tool_calls: Vec<ToolCall>,
+    /// How drafts fared, which shorten the time and change nothing else.
+    pub drafts: DraftCounts,
 }
 
 impl Answer {

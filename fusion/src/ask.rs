@@ -108,7 +108,8 @@ impl Model {
         images: &[VisualTokens],
         options: &GenerateOptions,
     ) -> Result<Generation, FusionError> {
-        let (ids, prompt) = self.prompt(messages, images, options.thinking)?;
+        let (ids, prompt) =
+            self.prompt(messages, images, options.prompt_thinking(), options.tools.as_ref())?;
         Generation::start(self, session, ids, &prompt, options)
     }
 
@@ -145,7 +146,7 @@ impl Model {
         continuation: &str,
     ) -> Result<Vec<TokenScore>, FusionError> {
         let images = images.iter().map(|image| self.embed(image)).collect::<Result<Vec<_>, _>>()?;
-        let mut ids = self.encode(&[user_message(&images, question)], None)?;
+        let mut ids = self.encode(&[user_message(&images, question)], None, None)?;
         let continuation = self.inner().tokenizer.encode_ordinary(continuation)?;
         ids.extend(&continuation);
         let prompt = self.splice(&ids, &images)?;

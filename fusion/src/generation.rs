@@ -1,12 +1,18 @@
 //! An answer as it is made, token by token.
 
+use crate::draft::Lookup;
 use crate::session::Session;
 use crate::splice::Spliced;
 use crate::{
-    Answer, CancelToken, FinishReason, FusionError, GenerateOptions, Model, Timings, TokenScore,
-    Usage,
+    Answer, CancelToken, Draft, DraftCounts, FinishReason, FusionError, GenerateOptions, Model,
+    Timings, TokenScore, Usage,
 };
-use glm4v_language::{Choice, Detokenizer, Sampler, StopStrings, Tokenizer};
+use glm4v_language::{
+    Choice, Constraint, Detokenizer, Reply, Sampler, StopStrings, Tokenizer, ToolCall,
+    ToolCallSplitter, ToolFormat,
+};
+use serde_json::Value;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// One step of an answer.
@@ -32,6 +38,18 @@ pub struct Generation {
     limit: usize,
     /// What the reply begins with though the prompt ends with it.
     opening: &'static str,
+    drafter: Option<Lookup>,
+    /// Guesses that the session has run already and that no choice has confirmed yet, and the
+    /// logits after each.
+    drafts: VecDeque<u32>,
+    ahead: VecDeque<Vec<f32>>,
+    draft_counts: DraftCounts,
+    /// Guesses of the last pass that had any, and how many of them were right so far.
+    pass: (usize, usize),
+    constraint: Option<Constraint>,
+    /// The token that ends the thoughts, before which the constraint does not hold.
+    thoughts_end: Option<u32>,
+    tools: Option<(ToolFormat, Value)>,
     /// Logits of the next token, or the token whose logits are still to be computed.
     state: State,
     text: String,
@@ -73,6 +91,14 @@ impl Generation {
             stops: StopStrings::new(options.stop.clone()),
             cancel: options.cancel.clone(),
             opening: opening(&inner.tokenizer, &ids),
+            drafter: (options.draft == Draft::Lookup).then(Lookup::default),
+            drafts: VecDeque::new(),
+            ahead: VecDeque::new(),
+            draft_counts: DraftCounts::default(),
+            pass: (0, 0),
+            constraint: constraint(model, options)?,
+            thoughts_end: thoughts_end(model, options),
+            tools: options.tools.clone().map(|tools| (ToolFormat::of(&inner.format), tools)),
             history: ids,
             limit,
             state,
@@ -108,10 +134,21 @@ impl Generation {
             usage: self.usage,
             timings: self.timings,
             tokens: self.tokens.clone(),
+            tool_calls: self.tool_calls(),
+            drafts: self.draft_counts,
         }
     }
 
-    pub(crate) fn into_answer(self) -> (Answer, Session) {
+    fn tool_calls(&self) -> Vec<ToolCall> {
+        let Some((format, tools)) = &self.tools else { return Vec::new() };
+        let mut splitter = ToolCallSplitter::new(*format, tools);
+        let mut calls = splitter.push(&Reply::parse(&self.text).text).calls;
+        calls.extend(splitter.finish().calls);
+        calls
+    }
+
+    pub(crate) fn into_answer(mut self) -> (Answer, Session) {
+        self.drop_drafts();
         (self.answer(), self.session)
     }
 
@@ -121,8 +158,10 @@ impl Generation {
         if self.cancel.is_cancelled() && !matches!(self.state, State::Finished(_)) {
             self.state = State::Finished(FinishReason::Cancelled);
         }
-        if let State::Logits(logits) = &self.state {
-            let choice = self.sampler.sample(logits, &self.history)?;
+        if let State::Logits(logits) = &mut self.state {
+            let logits = std::mem::take(logits);
+            let choice = self.sample(&logits)?;
+            self.follow(choice.token)?;
             self.accept(choice);
         }
         Ok(if let State::Run(token) = self.state { Some(token) } else { None })
@@ -148,13 +187,86 @@ impl Generation {
                     self.state = State::Finished(reason);
                     return Ok(None);
                 }
-                State::Logits(logits) => self.sampler.sample(&logits, &self.history)?,
+                State::Logits(logits) => self.sample(&logits)?,
                 State::Run(token) => {
-                    let logits = self.session.step(&self.model, token)?;
-                    self.sampler.sample(&logits, &self.history)?
+                    let logits = self.run(token)?;
+                    self.sample(&logits)?
                 }
             };
+        self.follow(choice.token)?;
         Ok(Some(self.accept(choice)))
+    }
+
+    /// Chooses a token, among those that the grammar allows where one holds.
+    fn sample(&mut self, logits: &[f32]) -> Result<Choice, FusionError> {
+        match &mut self.constraint {
+            Some(constraint) if self.thoughts_end.is_none() => {
+                let allowed = constraint.allowed()?;
+                Ok(self.sampler.sample_among(logits, &self.history, allowed)?)
+            }
+            _ => Ok(self.sampler.sample(logits, &self.history)?),
+        }
+    }
+
+    /// Moves the grammar on; thoughts do not.
+    fn follow(&mut self, token: u32) -> Result<(), FusionError> {
+        let Some(constraint) = &mut self.constraint else { return Ok(()) };
+        match self.thoughts_end {
+            Some(end) if end == token => self.thoughts_end = None,
+            Some(_) => {}
+            None if self.model.inner().stop_ids.contains(&token) => {}
+            None => constraint.accept(token)?,
+        }
+        Ok(())
+    }
+
+    /// Runs a token, and guesses at those after it in the same pass; gives the logits after it.
+    fn run(&mut self, token: u32) -> Result<Vec<f32>, FusionError> {
+        let room = (self.limit - self.usage.completion).saturating_sub(1);
+        let drafter = self.drafter.as_mut();
+        self.drafts = drafter.map(|d| d.propose(&self.history, room)).unwrap_or_default().into();
+        if self.drafts.is_empty() {
+            return self.session.step(&self.model, token);
+        }
+        self.draft_counts.proposed += self.drafts.len();
+        self.draft_counts.passes += 1;
+        self.pass = (self.drafts.len(), 0);
+        let tokens: Vec<u32> = std::iter::once(token).chain(self.drafts.iter().copied()).collect();
+        self.ahead = self.session.run(&self.model, &tokens)?.into();
+        self.ahead.pop_front().ok_or(FusionError::EmptyPrompt)
+    }
+
+    /// After `token` was chosen: its own logits when it was guessed, else it must be run.
+    fn after(&mut self, token: u32) -> State {
+        let Some(&guess) = self.drafts.front() else { return State::Run(token) };
+        if guess != token {
+            self.drop_drafts();
+            return State::Run(token);
+        }
+        self.drafts.pop_front();
+        self.draft_counts.accepted += 1;
+        self.pass.1 += 1;
+        if self.drafts.is_empty() {
+            self.learn();
+        }
+        self.ahead.pop_front().map_or(State::Run(token), State::Logits)
+    }
+
+    /// Forgets guesses that are not going to be confirmed.
+    fn drop_drafts(&mut self) {
+        if !self.drafts.is_empty() {
+            self.session.rewind(self.drafts.len());
+            self.learn();
+        }
+        self.drafts.clear();
+        self.ahead.clear();
+    }
+
+    fn learn(&mut self) {
+        let (proposed, accepted) = self.pass;
+        if let Some(drafter) = &mut self.drafter {
+            drafter.learn(proposed, accepted);
+        }
     }
 
     /// Adds a chosen token to the answer and decides how to go on.
@@ -168,13 +280,17 @@ impl Generation {
             self.usage.completion += 1;
             text += &self.stops.push(&self.detokenizer.push(token.id));
         }
-        self.state = if ends || self.stops.stopped() {
+        let complete = self.constraint.as_ref().is_some_and(Constraint::is_complete);
+        self.state = if ends || complete || self.stops.stopped() {
             State::Finished(FinishReason::Stop)
         } else if self.usage.completion >= self.limit {
             State::Finished(FinishReason::Length)
         } else {
-            State::Run(token.id)
+            self.after(token.id)
         };
+        if matches!(self.state, State::Finished(_)) {
+            self.drop_drafts();
+        }
         if matches!(self.state, State::Finished(_)) && !self.stops.stopped() {
             text += &self.stops.push(&self.detokenizer.finish());
             text += &self.stops.finish();
@@ -182,6 +298,21 @@ impl Generation {
         self.text += &text;
         Chunk { text, token }
     }
+}
+
+/// The grammar that the answer must follow, at its start.
+fn constraint(model: &Model, options: &GenerateOptions) -> Result<Option<Constraint>, FusionError> {
+    let Some(grammar) = &options.grammar else { return Ok(None) };
+    let inner = model.inner();
+    let vocab_size = model.decoder().config().vocab_size;
+    let eos = inner.stop_ids.first().copied().unwrap_or_default();
+    Ok(Some(Constraint::new(grammar, &inner.tokenizer, vocab_size, eos)?))
+}
+
+/// The token before which a grammar does not hold, when thoughts were asked for.
+fn thoughts_end(model: &Model, options: &GenerateOptions) -> Option<u32> {
+    let tokenizer = &model.inner().tokenizer;
+    (options.thinking == Some(true)).then(|| tokenizer.token_id("</think>")).flatten()
 }
 
 /// Some templates open the model's thoughts at the end of the prompt.

@@ -8,6 +8,7 @@ mod ask;
 mod batch;
 pub mod bench;
 mod chat;
+mod draft;
 mod error;
 mod family;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod visual_cache;
 
 pub use answer::{Answer, FinishReason, Timings, TokenScore, Usage};
 pub use chat::Chat;
+pub use draft::{Draft, DraftCounts};
 pub use error::FusionError;
 pub use generation::{Chunk, Generation};
 pub use load::{DeviceChoice, FloatType, LoadOptions};
@@ -37,6 +39,6 @@ pub use visual::VisualTokens;
 pub use visual_cache::CacheOptions;
 
 pub use glm4v_kernels::keep_freed_memory;
-pub use glm4v_language::{Grounding, Message, Part, Reply, Role};
-pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoMetadata};
+pub use glm4v_language::{CacheType, Grammar, Grounding, Message, Part, Reply, Role, ToolCall};
+pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoFile, VideoMetadata};
 pub use glm4v_weights::{HubOptions, PullEvent};

@@ -6,7 +6,7 @@ use crate::nano::{self, NANO};
 use crate::visual_cache::{CacheOptions, VisualCache};
 use crate::{FusionError, memory};
 use candle_core::{DType, Device};
-use glm4v_language::{GenerationConfig, PromptFormat, Tokenizer, stop_ids};
+use glm4v_language::{CacheType, GenerationConfig, PromptFormat, Tokenizer, stop_ids};
 use glm4v_weights::{Checkpoint, HubOptions, ModelSource, PullEvent, pull};
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct LoadOptions {
     /// The type that weights and activations have. `None` takes f32 on a CPU, whose kernels are
     /// fastest there, and bf16 on a GPU.
     pub dtype: Option<FloatType>,
+    /// How the keys and values of a sequence are kept.
+    pub cache_type: CacheType,
     /// The most memory that the weights may take, in bytes; what is free when `None`.
     pub max_memory: Option<u64>,
     /// Where hub ids are downloaded from and kept; [`HubOptions::from_env`] when `None`.
@@ -122,7 +124,8 @@ impl Model {
         };
         memory::check(checkpoint, name, dtype, options)?;
         let model_type = family::model_type(files)?;
-        let parts = family::load(files, &checkpoint.weights(dtype, &device))?;
+        let mut parts = family::load(files, &checkpoint.weights(dtype, &device))?;
+        parts.decoder = parts.decoder.with_cache_type(options.cache_type);
         let info = ModelInfo {
             name: name.to_owned(),
             model_type: model_type.clone(),

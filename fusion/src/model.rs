@@ -7,6 +7,7 @@ use crate::visual_cache::VisualCache;
 use crate::{FusionError, VisualTokens};
 use glm4v_language::{Decoder, GenerationConfig, Message, PromptFormat, PromptOptions, Tokenizer};
 use glm4v_vision::Image;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A model that looks at images and answers.
@@ -76,9 +77,14 @@ impl Model {
         &self,
         messages: &[Message],
         thinking: Option<bool>,
+        tools: Option<&Value>,
     ) -> Result<Vec<u32>, FusionError> {
-        let options =
-            PromptOptions { add_generation_prompt: true, thinking, ..PromptOptions::default() };
+        let options = PromptOptions {
+            add_generation_prompt: true,
+            thinking,
+            tools: tools.cloned(),
+            ..PromptOptions::default()
+        };
         Ok(self.inner.format.encode(&self.inner.tokenizer, messages, &options)?)
     }
 
@@ -88,13 +94,14 @@ impl Model {
         messages: &[Message],
         visuals: &[VisualTokens],
         thinking: Option<bool>,
+        tools: Option<&Value>,
     ) -> Result<(Vec<u32>, Spliced), FusionError> {
         let limit = self.inner.parts.vision.as_ref().map(VisionModel::image_limit);
         if limit.flatten().is_some_and(|limit| visuals.len() > limit) {
             let model = self.inner.info.name.clone();
             return Err(FusionError::OneImageOnly { model, images: visuals.len() });
         }
-        let ids = self.encode(messages, thinking)?;
+        let ids = self.encode(messages, thinking, tools)?;
         let spliced = self.splice(&ids, visuals)?;
         Ok((ids, spliced))
     }

@@ -1,6 +1,8 @@
 //! What a caller can choose about an answer.
 
-use glm4v_language::{GenerationConfig, SamplingOptions};
+use crate::Draft;
+use glm4v_language::{GenerationConfig, Grammar, SamplingOptions};
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,6 +28,15 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Whether a model that can think should; `None` leaves it to the template.
     pub thinking: Option<bool>,
+    /// Where guesses at the next tokens come from. They make answers come sooner and never change
+    /// them.
+    pub draft: Draft,
+    /// What the answer must be; thoughts before it are free. The answer follows it to its end
+    /// unless the token limit cuts it. With a grammar, a model that can think does so only when
+    /// [`Self::thinking`] says it.
+    pub grammar: Option<Grammar>,
+    /// Tools that the model may call, a list in the shape of OpenAI's API.
+    pub tools: Option<Value>,
     /// Ends the answer early from another thread.
     pub cancel: CancelToken,
 }
@@ -41,6 +52,11 @@ impl GenerateOptions {
         sampling.repetition_penalty =
             self.repetition_penalty.unwrap_or(sampling.repetition_penalty);
         sampling
+    }
+
+    /// Whether the prompt asks for thoughts.
+    pub(crate) fn prompt_thinking(&self) -> Option<bool> {
+        self.thinking.or(self.grammar.as_ref().map(|_| false))
     }
 
     /// The most tokens of an answer to a prompt of `prompt` rows in a context of `context`.

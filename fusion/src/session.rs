@@ -11,6 +11,9 @@ use std::num::NonZeroUsize;
 /// Rows of a prompt that are run at once; bounds the memory of activations.
 const PREFILL_CHUNK: usize = 512;
 
+/// Rows of an answer that the cache has room for from the start.
+const ROOM: usize = 256;
+
 /// What a cached row was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowSource {
@@ -53,6 +56,11 @@ impl Session {
         self.rows.len()
     }
 
+    /// Memory of the cache, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// Runs a prompt and returns the logits after its last row, `(vocab_size)`. Rows that the
     /// cache already holds from an earlier prompt with the same beginning are not run again.
     pub(crate) fn prefill(
@@ -67,6 +75,7 @@ impl Session {
         self.cache.truncate(start);
         self.rows.truncate(start);
         let rows = embed_rows(model.decoder(), prompt)?; // (length, hidden)
+        self.cache.reserve(sources.len() + ROOM);
         loop {
             if cancel.is_cancelled() {
                 return Err(FusionError::Cancelled);
@@ -94,6 +103,34 @@ impl Session {
     pub(crate) fn step(&mut self, model: &Model, token: u32) -> Result<Vec<f32>, FusionError> {
         let logits = step_together(model, &mut [(self, token)])?;
         logits.into_iter().next().ok_or(FusionError::EmptyPrompt)
+    }
+
+    /// Runs tokens in one pass and returns the logits after each, `(vocab_size)`.
+    pub(crate) fn run(
+        &mut self,
+        model: &Model,
+        tokens: &[u32],
+    ) -> Result<Vec<Vec<f32>>, FusionError> {
+        let hidden = self.run_tokens(model, tokens)?; // (tokens, hidden)
+        Ok(model.decoder().logits(&hidden)?.to_vec2()?)
+    }
+
+    fn run_tokens(&mut self, model: &Model, tokens: &[u32]) -> Result<Tensor, FusionError> {
+        let rows = model.decoder().embed(tokens)?; // (tokens, hidden)
+        let positions = Positions::sequential(self.next_position, tokens.len());
+        let hidden =
+            model.decoder().forward(&rows, &positions, &mut self.cache, &mut Trace::off())?;
+        self.next_position += tokens.len() as u32;
+        self.rows.extend(tokens.iter().map(|&token| RowSource::Token(token)));
+        Ok(hidden)
+    }
+
+    /// Forgets the last `rows` rows, which were run one by one or together as tokens.
+    pub(crate) fn rewind(&mut self, rows: usize) {
+        let length = self.rows.len().saturating_sub(rows);
+        self.next_position = self.next_position.saturating_sub((self.rows.len() - length) as u32);
+        self.rows.truncate(length);
+        self.cache.truncate(length);
     }
 }
 
@@ -163,7 +200,7 @@ mod tests {
     }
 
     fn prompt(model: &Model, visuals: &[VisualTokens], question: &str) -> Spliced {
-        model.prompt(&[user_message(visuals, question)], visuals, None).unwrap().1
+        model.prompt(&[user_message(visuals, question)], visuals, None, None).unwrap().1
     }
 
     fn prefill(session: &mut Session, model: &Model, prompt: &Spliced) -> Vec<f32> {
@@ -238,7 +275,7 @@ mod tests {
             let model = model(name);
             let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
             let (mut ids, prompt) =
-                model.prompt(&[user_message(&visuals, "What?")], &visuals, None).unwrap();
+                model.prompt(&[user_message(&visuals, "What?")], &visuals, None, None).unwrap();
             let mut session = Session::new(model.decoder());
             prefill(&mut session, &model, &prompt);
             for token in [65, 66, 300] {

@@ -4,7 +4,7 @@ use crate::splice::VideoIds;
 use crate::visual::{SmartResizeVision, TowerInput, VisionModel};
 use crate::{FusionError, Model, VisualTokens};
 use glm4v_vision::{
-    FrameSampler, Image, PreprocessorConfig, SmartResizePreprocessor, VideoMetadata,
+    FrameSampler, Image, PreprocessorConfig, SmartResizePreprocessor, VideoFile, VideoMetadata,
 };
 use glm4v_weights::Files;
 use serde::Deserialize;
@@ -47,6 +47,7 @@ struct ProcessorConfig {
     video_processor_type: String,
     fps: f64,
     max_duration: f64,
+    max_frames: usize,
 }
 
 impl Default for ProcessorConfig {
@@ -57,15 +58,16 @@ impl Default for ProcessorConfig {
             video_processor_type: String::new(),
             fps: 2.0,
             max_duration: 300.0,
+            max_frames: 640,
         }
     }
 }
 
 impl ProcessorConfig {
-    fn is_glm46v(&self) -> bool {
+    fn is_of(&self, family: &str) -> bool {
         [&self.video_processor_type, &self.processor_class, &self.image_processor_type]
             .iter()
-            .any(|name| name.starts_with("Glm46V"))
+            .any(|name| name.starts_with(family))
     }
 }
 
@@ -78,7 +80,10 @@ impl VideoInput {
         let config: PreprocessorConfig = files.read_json(name)?.unwrap_or_default();
         let processor: ProcessorConfig = files.read_json(name)?.unwrap_or_default();
         let frames_per_patch = config.temporal_patch_size as usize;
-        let (sampler, times) = if processor.is_glm46v() {
+        let (sampler, times) = if processor.is_of("Glmga") {
+            let ProcessorConfig { fps, max_frames, .. } = processor;
+            (FrameSampler::Glmga { fps, max_frames }, TimeFormat::Decimal)
+        } else if processor.is_of("Glm46V") {
             let sampler = FrameSampler::Glm46v { temporal_patch_size: frames_per_patch };
             (sampler, TimeFormat::Decimal)
         } else {
@@ -127,6 +132,23 @@ impl Model {
         let (dtype, device) = (self.decoder().dtype(), self.decoder().device());
         let (rows, grid) = vision.run_tower(&TowerInput::patches(patches, dtype, device)?)?;
         Ok(VisualTokens::video(rows, grid, times))
+    }
+
+    /// Makes the visual tokens of a video file: chooses frames by the model's rule and reads them.
+    /// Of frames without a known rate all are taken, and their times are those of 24 a second, as
+    /// in the reference.
+    ///
+    /// # Errors
+    /// As [`Self::embed_video`]; [`FusionError::Vision`] when the file can't be read.
+    pub fn embed_video_file(&self, video: &VideoFile) -> Result<VisualTokens, FusionError> {
+        const UNKNOWN_RATE: f64 = 24.0;
+        let (chosen, rate) = match video.metadata() {
+            Some(metadata) => (self.choose_frames(&metadata)?, metadata.fps),
+            None => ((0..video.frames()).collect(), UNKNOWN_RATE),
+        };
+        let frames = video.read(&chosen)?;
+        let seconds: Vec<f64> = chosen.iter().map(|&frame| frame as f64 / rate).collect();
+        self.embed_video(&frames, &seconds)
     }
 
     /// The ids that tell the time of each frame pair.

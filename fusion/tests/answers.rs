@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use glm4v_fusion::{
-    Answer, CancelToken, FinishReason, FusionError, GenerateOptions, Image, LoadOptions, Message,
-    Model, Part, Role, VideoMetadata,
+    Answer, CancelToken, Draft, DraftCounts, FinishReason, FusionError, GenerateOptions, Image,
+    ImageOptions, LoadOptions, Message, Model, Part, Role, VideoFile, VideoMetadata,
 };
 use std::path::{Path, PathBuf};
 
@@ -301,4 +301,47 @@ fn threads_share_a_model() {
         threads.map(|thread| thread.join().unwrap())
     });
     assert_eq!(at_once, alone);
+}
+
+#[test]
+fn a_folder_of_frames_is_a_video() {
+    let model = model("glm4v");
+    let files = (0..4).map(|frame| goldens(&format!("glm4v/video_v0_f{frame}.png"))).collect();
+    let video = VideoFile::of_frames("frames", files, Some(2.0), &ImageOptions::default()).unwrap();
+    let visual = model.embed_video_file(&video).unwrap();
+    let generation = model.stream_visual(&[visual], "What happens?", &greedy(16)).unwrap();
+    let answer = generation.finish().unwrap();
+    assert_eq!(ids(&answer), reference("glm4v/video", &[440, 447, 449, 459]));
+}
+
+/// Long greedy answers of tiny models go round in circles, which look-up guesses well.
+#[test]
+fn drafts_change_nothing_but_the_number_of_passes() {
+    let mut accepted = 0;
+    for name in ["glm", "glm_1m", "glm4", "glm4v", "glm46v", "glm4v_moe", "glm4v_9b", "glm_ocr"] {
+        let model = model(name);
+        let pictures: Vec<Image> = match name {
+            "glm" | "glm_1m" | "glm4" => Vec::new(),
+            "glm_ocr" => vec![image("glm_ocr/table_recognition_0.png")],
+            _ => vec![image(&format!("{name}/one_image_0.png"))],
+        };
+        for options in [
+            greedy(96),
+            GenerateOptions { repetition_penalty: Some(1.1), ..greedy(48) },
+            GenerateOptions { temperature: Some(0.7), top_k: Some(2), seed: Some(7), ..greedy(48) },
+        ] {
+            let ask = |draft| {
+                let options = GenerateOptions { draft, ..options.clone() };
+                model.ask(&pictures, "one two one two one two", &options).unwrap()
+            };
+            let (plain, drafted) = (ask(Draft::Off), ask(Draft::Lookup));
+            assert_eq!(ids(&drafted), ids(&plain), "{name}");
+            assert_eq!(drafted.text, plain.text);
+            assert_eq!(drafted.finish_reason, plain.finish_reason);
+            assert_eq!(plain.drafts, DraftCounts::default());
+            assert!(drafted.drafts.accepted <= drafted.drafts.proposed);
+            accepted += drafted.drafts.accepted;
+        }
+    }
+    assert!(accepted > 50, "only {accepted} guesses were right");
 }

@@ -31,9 +31,19 @@ impl RotaryTable {
     /// # Errors
     /// When a tensor operation fails.
     pub fn new(angles: &Tensor, layout: RotaryLayout, dtype: DType) -> Result<Self> {
-        let cos = angles.cos()?.to_dtype(dtype)?.contiguous()?;
-        let sin = angles.sin()?.to_dtype(dtype)?.contiguous()?;
-        Ok(Self { cos, sin, layout })
+        Self::scaled(angles, layout, dtype, 1.0)
+    }
+
+    /// Like [`Self::new`], with cosines and sines multiplied by `scale` in f32, as YaRN does.
+    ///
+    /// # Errors
+    /// When a tensor operation fails.
+    pub fn scaled(angles: &Tensor, layout: RotaryLayout, dtype: DType, scale: f64) -> Result<Self> {
+        let of = |values: Tensor| -> Result<Tensor> {
+            let values = if scale == 1.0 { values } else { (values * scale)? };
+            values.to_dtype(dtype)?.contiguous()
+        };
+        Ok(Self { cos: of(angles.cos()?)?, sin: of(angles.sin()?)?, layout })
     }
 
     /// Turns the first `rotated` channels of each head of `x` `(heads, length, d)`; the others

@@ -79,6 +79,13 @@ pub enum LanguageError {
         what: String,
     },
 
+    /// A grammar for the answer is none, or too large to follow.
+    #[error("the grammar of the answer: {reason}")]
+    Grammar {
+        /// What is wrong with it.
+        reason: String,
+    },
+
     /// An option is outside its range.
     #[error("{name} is {value}; it must be {expected}")]
     InvalidOption {

@@ -1,5 +1,6 @@
 //! Tokenizer, chat template, GLM decoder, KV cache and sampling.
 
+mod constraint;
 mod decoder;
 mod detokenizer;
 mod error;
@@ -14,10 +15,12 @@ mod sampling;
 mod stop;
 mod template;
 mod tokenizer;
+mod tools;
 
+pub use constraint::{Constraint, Grammar};
 pub use decoder::{
-    ChatGlmConfig, Decoder, DecoderConfig, KvCache, MoeConfig, Position, Positions, RopeParameters,
-    RotaryConfig, TensorNames, TextConfig, TextFamily,
+    CacheType, ChatGlmConfig, Decoder, DecoderConfig, KvCache, MoeConfig, Position, Positions,
+    RopeParameters, RotaryConfig, TensorNames, TextConfig, TextFamily, YarnConfig,
 };
 pub use detokenizer::Detokenizer;
 pub use error::LanguageError;
@@ -33,3 +36,4 @@ pub use sampling::{
 pub use stop::StopStrings;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;
+pub use tools::{ToolCall, ToolCallSplitter, ToolFormat, ToolSplit};

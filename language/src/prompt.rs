@@ -49,7 +49,7 @@ impl PromptFormat {
         }
         match model_type {
             "chatglm" | "glm" | "glm4" => Ok(Self::Glm4),
-            "glm4v" | "glm46v" | "glm4v_moe" | "glm_ocr" => Self::built_in(files),
+            "glm4v" | "glm46v" | "glmga" | "glm4v_moe" | "glm_ocr" => Self::built_in(files),
             _ => Err(LanguageError::NoPromptFormat { model_type: model_type.to_owned() }),
         }
     }

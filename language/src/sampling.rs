@@ -88,9 +88,30 @@ impl Sampler {
     /// [`LanguageError::NoLogits`] for an empty slice; [`LanguageError::InvalidLogit`] for NaN or
     /// an infinity, unless the options say what to choose then.
     pub fn sample(&mut self, logits: &[f32], history: &[u32]) -> Result<Choice, LanguageError> {
+        self.sample_among(logits, history, |_| true)
+    }
+
+    /// Like [`Self::sample`], among the tokens that `allowed` is true for.
+    ///
+    /// # Errors
+    /// As [`Self::sample`]; [`LanguageError::NoLogits`] when no token is allowed.
+    pub fn sample_among(
+        &mut self,
+        logits: &[f32],
+        history: &[u32],
+        allowed: impl Fn(u32) -> bool,
+    ) -> Result<Choice, LanguageError> {
         let mut scores = logits.to_vec();
         penalise(&mut scores, history, self.options.repetition_penalty);
         let invalid = scores.iter().position(|score| !score.is_finite());
+        for (token, score) in (0..).zip(&mut scores) {
+            if !allowed(token) {
+                *score = f32::NEG_INFINITY;
+            }
+        }
+        if scores.iter().all(|score| *score == f32::NEG_INFINITY) {
+            return Err(LanguageError::NoLogits);
+        }
         let token = match (invalid, self.options.invalid_logits) {
             (None, _) if self.options.temperature == 0.0 => likeliest(&scores)?,
             (None, _) => self.draw(&distribution(&self.options, scores))?,
@@ -148,6 +169,7 @@ struct Candidate {
 fn distribution(options: &SamplingOptions, scores: Vec<f32>) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = (0..)
         .zip(scores)
+        .filter(|(_, score)| *score > f32::NEG_INFINITY) // not allowed
         .map(|(token, score)| Candidate {
             token,
             score: score / options.temperature,

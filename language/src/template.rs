@@ -113,6 +113,11 @@ impl ChatTemplate {
         Ok(Self { file: file.to_owned(), environment, special_tokens, observation })
     }
 
+    /// Whether the template writes `text`, as one that knows a mark does.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.environment.templates().any(|(_, template)| template.source().contains(text))
+    }
+
     /// The prompt as text.
     ///
     /// # Errors

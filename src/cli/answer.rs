@@ -1,15 +1,23 @@
 //! One question to a model, its thoughts parted from its answer.
 
 use super::{Console, Engine, JobArgs, PixelBox};
-use glm4v::{Answer, GenerateOptions, Generation, Image, Message, Model, Part, Role};
+use glm4v::{
+    Answer, FinishReason, GenerateOptions, Generation, Image, Message, Model, Part, Role,
+    VisualTokens,
+};
 use glm4v_language::{ReasoningSplitter, Split};
 use std::time::{Duration, Instant};
+
+/// Said when an answer that follows a grammar stops short.
+pub(crate) const CUT: &str =
+    "the token limit cut the answer before its grammar's end; raise --max-tokens";
 
 /// A question as it is put to any number of images.
 pub(crate) struct Question<'a> {
     pub(crate) prompt: String,
     system: Option<&'a str>,
     options: GenerateOptions,
+    console: Console,
 }
 
 /// What came back.
@@ -66,10 +74,15 @@ impl Reply {
 pub(crate) type OnPiece<'a> = &'a mut dyn FnMut(&Split) -> std::io::Result<()>;
 
 impl<'a> Question<'a> {
-    pub(crate) fn new(prompt: &str, args: &'a JobArgs, engine: &Engine<'_>) -> Self {
+    pub(crate) fn new(
+        prompt: &str,
+        args: &'a JobArgs,
+        engine: &Engine<'_>,
+    ) -> anyhow::Result<Self> {
         let conversation = &args.conversation;
-        let options = args.generate.options(conversation.thinking(), &engine.cancel);
-        Self { prompt: prompt.to_owned(), system: conversation.system.as_deref(), options }
+        let options = args.generate.options(conversation.thinking(), &engine.cancel)?;
+        let (system, console) = (conversation.system.as_deref(), engine.console);
+        Ok(Self { prompt: prompt.to_owned(), system, options, console })
     }
 
     /// Puts the question to `images`, seen together.
@@ -87,16 +100,34 @@ impl<'a> Question<'a> {
             }
             visuals.push(model.embed(image)?);
         }
-        let vision = started.elapsed();
-        let mut parts = vec![Part::Image; visuals.len()];
+        let mut reply = self.ask_visuals(model, &visuals, started.elapsed(), on_piece)?;
+        reply.place_boxes(images);
+        Ok(reply)
+    }
+
+    /// Puts the question to images and videos whose visual tokens took the time `vision`.
+    pub(crate) fn ask_visuals(
+        &self,
+        model: &Model,
+        visuals: &[VisualTokens],
+        vision: Duration,
+        on_piece: OnPiece<'_>,
+    ) -> anyhow::Result<Reply> {
+        let place = |tokens: &VisualTokens| match tokens.is_video() {
+            true => Part::Video,
+            false => Part::Image,
+        };
+        let mut parts: Vec<Part> = visuals.iter().map(place).collect();
         parts.push(Part::Text(self.prompt.clone()));
         let system = self.system.map(|text| Message::text(Role::System, text));
         let messages: Vec<_> =
             system.into_iter().chain([Message::new(Role::User, parts)]).collect();
-        let generation = model.generate(&messages, &visuals, &self.options)?;
+        let generation = model.generate(&messages, visuals, &self.options)?;
         let mut reply = collect(generation, on_piece)?;
         reply.vision = vision;
-        reply.place_boxes(images);
+        if self.options.grammar.is_some() && reply.answer.finish_reason == FinishReason::Length {
+            self.console.note(CUT);
+        }
         Ok(reply)
     }
 }

@@ -1,20 +1,28 @@
 //! Options that several commands have.
 
 use super::UsageError;
+use anyhow::Context;
 use clap::ValueEnum;
 use glm4v::{
-    AlphaMode, CacheOptions, CancelToken, DeviceChoice, FloatType, GenerateOptions, ImageOptions,
-    LoadOptions, NANO,
+    AlphaMode, CacheOptions, CacheType, CancelToken, DeviceChoice, Draft, FloatType,
+    GenerateOptions, Grammar, ImageOptions, LoadOptions, NANO,
 };
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A job on images.
 #[derive(Debug, clap::Args)]
 pub(crate) struct JobArgs {
     /// Image files, folders, globs, `-` for standard input, or addresses (with --allow-remote)
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "video", value_name = "IMAGE")]
     pub(crate) images: Vec<OsString>,
+    /// A video in the images' place: a folder of frames, an animated GIF, or a file that the
+    /// program ffmpeg reads
+    #[arg(long, conflicts_with_all = ["images", "draw_boxes"], value_name = "PATH")]
+    pub(crate) video: Option<PathBuf>,
+    /// Frames a second of the video; a folder's frames are all taken without it
+    #[arg(long, requires = "video", value_parser = rate, value_name = "N")]
+    pub(crate) video_fps: Option<f64>,
     /// Print one JSON object a line, as docs/JSON.md describes it
     #[arg(long)]
     pub(crate) json: bool,
@@ -53,6 +61,9 @@ pub(crate) struct EngineArgs {
     /// The type that weights and activations have [default: f32 on cpu, bf16 on cuda]
     #[arg(long)]
     pub(crate) dtype: Option<Dtype>,
+    /// How the keys and values of the sequence are kept: `int8` takes a quarter of f32's memory
+    #[arg(long, default_value = "float", value_name = "TYPE")]
+    pub(crate) kv_cache: KvCacheArg,
     /// Threads to compute with [default: one a processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub(crate) threads: Option<u16>,
@@ -73,6 +84,7 @@ impl EngineArgs {
         LoadOptions {
             device: self.device,
             dtype: self.dtype.map(Dtype::float_type),
+            cache_type: self.kv_cache.cache_type(),
             max_memory: self.max_memory,
             hub: None,
             cache: self.cache(),
@@ -94,6 +106,24 @@ impl EngineArgs {
             rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
         }
         Ok(())
+    }
+}
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum KvCacheArg {
+    /// In the type that the model runs in
+    Float,
+    /// In 8 bits, with a scale for each row of each head
+    Int8,
+}
+
+impl KvCacheArg {
+    fn cache_type(self) -> CacheType {
+        match self {
+            Self::Float => CacheType::Float,
+            Self::Int8 => CacheType::Int8,
+        }
     }
 }
 
@@ -143,11 +173,32 @@ pub(crate) struct GenerateArgs {
     /// A text that ends the answer and is not part of it; can be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// Where guesses at the next tokens come from; they never change the answer, only its time
+    #[arg(long, default_value = "lookup")]
+    draft: DraftArg,
+    /// A JSON schema that the answer follows
+    #[arg(long, value_name = "FILE", conflicts_with = "grammar")]
+    json_schema: Option<PathBuf>,
+    /// A grammar that the answer follows, in llguidance's dialect of Lark; its first rule is `start`
+    #[arg(long, value_name = "FILE")]
+    grammar: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DraftArg {
+    /// No guesses
+    Off,
+    /// What followed the same words earlier in the prompt or the answer
+    Lookup,
 }
 
 impl GenerateArgs {
-    pub(crate) fn options(&self, thinking: Option<bool>, cancel: &CancelToken) -> GenerateOptions {
-        GenerateOptions {
+    pub(crate) fn options(
+        &self,
+        thinking: Option<bool>,
+        cancel: &CancelToken,
+    ) -> anyhow::Result<GenerateOptions> {
+        Ok(GenerateOptions {
             max_tokens: self.max_tokens,
             temperature: self.temperature,
             top_k: self.top_k.map(|count| count as usize),
@@ -156,9 +207,26 @@ impl GenerateArgs {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
             stop: self.stop.clone(),
+            draft: match self.draft {
+                DraftArg::Off => Draft::Off,
+                DraftArg::Lookup => Draft::Lookup,
+            },
             thinking,
+            grammar: self.answer_grammar()?,
+            tools: None,
             cancel: cancel.clone(),
+        })
+    }
+
+    fn answer_grammar(&self) -> anyhow::Result<Option<Grammar>> {
+        let read =
+            |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+        if let Some(path) = &self.json_schema {
+            let schema = serde_json::from_str(&read(path)?);
+            let schema = schema.with_context(|| format!("{}: not JSON", path.display()))?;
+            return Ok(Some(Grammar::JsonSchema(schema)));
         }
+        Ok(self.grammar.as_deref().map(read).transpose()?.map(Grammar::Lark))
     }
 }
 
@@ -262,6 +330,10 @@ fn bytes(text: &str) -> Result<u64, UsageError> {
 fn number(text: &str, good: impl Fn(f32) -> bool, what: &str) -> Result<f32, UsageError> {
     let value: Option<f32> = text.parse().ok().filter(|value: &f32| value.is_finite());
     value.filter(|value| good(*value)).ok_or_else(|| UsageError(format!("expected {what}")))
+}
+
+fn rate(text: &str) -> Result<f64, UsageError> {
+    number(text, |value| value > 0.0, "a number above 0").map(f64::from)
 }
 
 fn at_least_zero(text: &str) -> Result<f32, UsageError> {

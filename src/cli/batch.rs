@@ -5,7 +5,9 @@ use super::progress::image_bar;
 use super::{
     Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown, draw_boxes, drawing_path,
 };
-use glm4v::{FinishReason, Model};
+use glm4v::{FinishReason, Model, VideoFile};
+use std::path::Path;
+use std::time::Instant;
 
 /// A question to many images, with one loading of the model.
 pub(crate) struct Batch<'a> {
@@ -31,6 +33,9 @@ pub(crate) enum Form {
 impl Batch<'_> {
     /// Asks, prints each answer when it is there, and tells which images failed.
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        if let Some(path) = &self.args.video {
+            return self.run_video(path);
+        }
         let pictures = Picture::expand(&self.args.images, &self.args.reading)?;
         let headers = matches!(self.form, Form::Streamed | Form::Converted { headers: true, .. });
         let mut output = Output::new(self.args.json, headers && pictures.len() > 1);
@@ -66,6 +71,59 @@ impl Batch<'_> {
         }
         bar.finish_and_clear();
         Ok(Exit::of_inputs(failed, pictures.len()))
+    }
+
+    /// Asks about one video.
+    fn run_video(&self, path: &Path) -> anyhow::Result<Exit> {
+        let name = path.display().to_string();
+        let mut output = Output::new(self.args.json, false);
+        let (shown, model) = (Shown::One(&name), self.engine.name());
+        let result = self.answer_video(&name, path, &mut output);
+        output.end()?;
+        match result {
+            Ok(FinishReason::Cancelled) => Ok(Exit::Interrupted),
+            Ok(FinishReason::Stop | FinishReason::Length) => Ok(Exit::Done),
+            Err(error) => {
+                if Exit::of_error(&error) == Exit::Failed {
+                    let message = in_image(&name, &error);
+                    let prompt = &self.question.prompt;
+                    output.record(&Record::of_error(shown, model, prompt, message))?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn answer_video(
+        &self,
+        name: &str,
+        path: &Path,
+        output: &mut Output,
+    ) -> anyhow::Result<FinishReason> {
+        let started = Instant::now();
+        let video = VideoFile::open(path, self.args.video_fps, &self.args.reading.options())?;
+        let decode_time = started.elapsed();
+        let (console, model) = (self.engine.console, self.engine.model()?);
+        let started = Instant::now();
+        let visuals = [model.embed_video_file(&video)?];
+        let convert = match self.form {
+            Form::Streamed => None,
+            Form::Converted { convert, .. } => Some(convert),
+        };
+        let mut reply =
+            self.question.ask_visuals(model, &visuals, started.elapsed(), &mut |piece| {
+                console.detail_piece(&piece.reasoning);
+                if convert.is_some() { Ok(()) } else { output.piece(&piece.text) }
+            })?;
+        if let Some(convert) = convert {
+            reply.text = convert(name, &reply.text)?;
+            output.piece(&reply.text)?;
+        }
+        output.end()?;
+        reply.tell_times(console);
+        let (shown, prompt) = (Shown::One(name), &self.question.prompt);
+        output.record(&Record::of_reply(shown, &model.info().name, prompt, decode_time, &reply))?;
+        Ok(reply.answer.finish_reason)
     }
 
     fn answer(

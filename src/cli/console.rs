@@ -60,6 +60,11 @@ impl Console {
         }
     }
 
+    /// A question that waits for an answer, shown in any case.
+    pub(crate) fn ask(self, text: &str) {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
     /// Whether bars and prompts have someone to look at them.
     pub(crate) fn has_terminal(self) -> bool {
         !self.args.quiet && std::io::stderr().is_terminal()

@@ -13,8 +13,9 @@ mod output;
 mod progress;
 mod record;
 mod remote;
+mod tools;
 
-pub(crate) use answer::{Collector, Question, Reply};
+pub(crate) use answer::{CUT, Collector, Question, Reply};
 pub(crate) use args::{ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs};
 pub(crate) use batch::{Batch, Form};
 pub(crate) use boxes::{PixelBox, draw_boxes, drawing_path};
@@ -25,6 +26,7 @@ pub(crate) use inputs::{Picture, open_all};
 pub(crate) use output::{Output, print_json, print_line};
 pub(crate) use progress::{bar, download_progress};
 pub(crate) use record::{Record, Shown};
+pub(crate) use tools::{ToolBox, ToolRun};
 
 use crate::commands::Command;
 use clap::Parser;

@@ -1,7 +1,7 @@
 //! The JSON result, as `docs/JSON.md` documents it.
 
-use super::{PixelBox, Reply};
-use glm4v::{FinishReason, Usage};
+use super::{PixelBox, Reply, ToolRun};
+use glm4v::{DraftCounts, FinishReason, Usage};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -25,8 +25,14 @@ pub(crate) struct Record<'a> {
     /// What the model drew boxes round.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) boxes: &'a [PixelBox],
+    /// The tools that the model called, with what came of it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) tool_calls: &'a [ToolRun],
     /// Tokens in and out.
     pub(crate) tokens: Usage,
+    /// How drafts fared, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) drafts: Option<DraftCounts>,
     /// Where the time went, in milliseconds.
     pub(crate) ms: Milliseconds,
     /// Why the answer ended.
@@ -96,7 +102,9 @@ impl<'a> Record<'a> {
             reasoning: reply.reasoning.as_deref(),
             boxed: reply.boxed.as_deref(),
             boxes: &reply.boxes,
+            tool_calls: &[],
             tokens: reply.answer.usage,
+            drafts: Some(reply.answer.drafts).filter(|drafts| drafts.passes > 0),
             ms: Milliseconds {
                 decode_image: milliseconds(decode_image),
                 vision: milliseconds(reply.vision),
@@ -123,7 +131,9 @@ impl<'a> Record<'a> {
             reasoning: None,
             boxed: None,
             boxes: &[],
+            tool_calls: &[],
             tokens: Usage::default(),
+            drafts: None,
             ms: Milliseconds::default(),
             finish_reason: Finish::Error,
             error: Some(error),

@@ -31,8 +31,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let job = &args.job;
     let engine = Engine::new(&job.model, console)?;
-    let question = Question::new(&args.prompt, job, &engine);
-    if args.each {
+    let question = Question::new(&args.prompt, job, &engine)?;
+    if args.each || job.video.is_some() {
         return Batch { args: job, engine: &engine, question, form: Form::Streamed }.run();
     }
     let pictures = Picture::expand(&job.images, &job.reading)?;

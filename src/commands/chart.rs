@@ -41,7 +41,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let engine = Engine::new(&args.job.model, console)?;
-    let question = Question::new(PROMPT, &args.job, &engine);
+    let question = Question::new(PROMPT, &args.job, &engine)?;
     let form = match args.format {
         Format::Csv => Form::Converted { convert: csv, headers: true },
         Format::Markdown => Form::Converted { convert: markdown, headers: true },

@@ -1,17 +1,25 @@
 //! `glm4v chat`: a conversation in the terminal.
 
 use crate::cli::{
-    Collector, Console, ConversationArgs, Engine, Exit, GenerateArgs, ImageArgs, ModelArgs, Output,
-    Picture, Record, Reply, Shown, open_all,
+    CUT, Collector, Console, ConversationArgs, Engine, Exit, GenerateArgs, ImageArgs, ModelArgs,
+    Output, Picture, Record, Reply, Shown, ToolBox, ToolRun, UsageError, open_all,
 };
-use anyhow::{Context, anyhow};
-use glm4v::{Chat, GenerateOptions, Image};
+use anyhow::{Context, anyhow, bail};
+use glm4v::{Chat, Chunk, FinishReason, GenerateOptions, Image, ToolCall};
+use glm4v_language::ToolCallSplitter;
+use serde_json::Value;
 use std::ffi::OsString;
+use std::io::{Lines, StdinLock};
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Replies with calls of tools in one turn, at most.
+const MOST_ROUNDS: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
   glm4v chat page.png
+  glm4v chat --model glm-4.6v-flash --tools examples/tools/tools.json --allow-tool run_python
   printf 'What is the title?\\nWho wrote it?\\n' | glm4v chat page.png
 
 Each line of standard input is a turn. `/image PATH` adds an image to the next turn, `/help`
@@ -33,6 +41,13 @@ pub(crate) struct Args {
     /// Print one JSON object a turn, as docs/JSON.md describes it
     #[arg(long)]
     json: bool,
+    /// Tools that the model may call, a JSON list: each with `function` as OpenAI's API has it, and
+    /// `command`, which gets the arguments as JSON on its standard input
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
+    /// Run this tool without asking; can be given several times
+    #[arg(long, requires = "tools", value_name = "NAME")]
+    allow_tool: Vec<String>,
     #[command(flatten)]
     reading: ImageArgs,
     #[command(flatten)]
@@ -93,11 +108,20 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let engine = Engine::new(&args.model, console)?;
     let mut pending = Pending::default();
     pending.add(&args.images, &args.reading)?;
+    let tools = args.tools.as_deref().map(ToolBox::open).transpose()?;
+    let unknown = |name: &&String| !tools.as_ref().is_some_and(|tools| tools.has(name));
+    if let Some(name) = args.allow_tool.iter().find(unknown) {
+        return Err(UsageError(format!("--allow-tool {name}: no such tool in the file")).into());
+    }
+    let mut options = args.generate.options(args.conversation.thinking(), &engine.cancel)?;
+    options.tools = tools.as_ref().map(ToolBox::definitions).transpose()?;
     let conversation = Conversation {
         args,
         engine: &engine,
         chat: engine.model()?.chat(args.conversation.system.as_deref()),
-        options: args.generate.options(args.conversation.thinking(), &engine.cancel),
+        options,
+        tools,
+        lines: std::io::stdin().lines(),
         output: Output::new(args.json, false),
         pending,
     };
@@ -109,6 +133,8 @@ struct Conversation<'a> {
     engine: &'a Engine<'a>,
     chat: Chat,
     options: GenerateOptions,
+    tools: Option<ToolBox>,
+    lines: Lines<StdinLock<'static>>,
     output: Output,
     pending: Pending,
 }
@@ -119,7 +145,7 @@ impl Conversation<'_> {
         let console = self.engine.console;
         let (mut lines, mut failed) = (0, 0);
         console.prompt(&format!("{HELP}\n> "));
-        for line in std::io::stdin().lines() {
+        while let Some(line) = self.lines.next() {
             let line = line.context("standard input")?;
             let result = match Line::parse(&line) {
                 Line::Quit => break,
@@ -154,9 +180,10 @@ impl Conversation<'_> {
         let shown = Shown::of(names.iter().map(String::as_str));
         let name = self.engine.name();
         match self.reply(&images, text) {
-            Ok(reply) => {
+            Ok((reply, runs)) => {
                 reply.tell_times(self.engine.console);
-                let record = Record::of_reply(shown, name, text, decode_time, &reply);
+                let mut record = Record::of_reply(shown, name, text, decode_time, &reply);
+                record.tool_calls = &runs;
                 Ok(self.output.record(&record)?)
             }
             Err(error) => {
@@ -169,25 +196,105 @@ impl Conversation<'_> {
         }
     }
 
-    fn reply(&mut self, images: &[Image], text: &str) -> anyhow::Result<Reply> {
+    /// The reply to a turn, after the tools that it takes.
+    fn reply(&mut self, images: &[Image], text: &str) -> anyhow::Result<(Reply, Vec<ToolRun>)> {
+        let mut runs: Vec<ToolRun> = Vec::new();
+        let mut results = None;
+        for _ in 0..=MOST_ROUNDS {
+            let reply = self.round(images, text, results.as_deref())?;
+            let calls = reply.answer.tool_calls.clone();
+            if calls.is_empty() {
+                return Ok((reply, runs));
+            }
+            let mut outputs = Vec::with_capacity(calls.len());
+            for call in &calls {
+                let allowed = self.allows(call)?;
+                let Some(tools) = &self.tools else {
+                    bail!("the model calls tools, there are none")
+                };
+                let run = tools.run(call, allowed);
+                self.engine.console.detail(&format!("{}: {}", call.name, run.output));
+                outputs.push(run.output.clone());
+                runs.push(run);
+                if self.engine.cancel.is_cancelled() {
+                    return Err(glm4v::Error::Cancelled.into());
+                }
+            }
+            results = Some(outputs);
+        }
+        bail!("the model called tools {MOST_ROUNDS} times in a row without an answer")
+    }
+
+    /// One reply: to the user's words, or to the `results` of tools.
+    fn round(
+        &mut self,
+        images: &[Image],
+        text: &str,
+        results: Option<&[String]>,
+    ) -> anyhow::Result<Reply> {
         let mut collector = Collector::default();
+        let mut calls = CallFilter::new(&self.chat, &self.options);
         let mut written = Ok(());
-        let answer = self.chat.send(images, text, &self.options, |chunk| {
+        let (console, cancel) = (self.engine.console, &self.engine.cancel);
+        let output = &mut self.output;
+        let on_chunk = |chunk: &Chunk| {
             let piece = collector.push(&chunk.text);
-            self.engine.console.detail_piece(&piece.reasoning);
+            console.detail_piece(&piece.reasoning);
             if written.is_ok() {
-                written = self.output.piece(&piece.text);
+                written = output.piece(&calls.push(&piece.text));
             }
             if written.is_err() {
-                self.engine.cancel.cancel();
+                cancel.cancel();
             }
-        });
+        };
+        let answer = match results {
+            None => self.chat.send(images, text, &self.options, on_chunk),
+            Some(results) => self.chat.observe(results, &self.options, on_chunk),
+        };
         written?;
-        self.output.piece(&collector.finish().text)?;
+        let rest = calls.push(&collector.finish().text);
+        self.output.piece(&rest)?;
+        self.output.piece(&calls.finish())?;
         self.output.end()?;
         let mut reply = collector.into_reply(answer?);
         reply.place_boxes(images);
+        if self.options.grammar.is_some() && reply.answer.finish_reason == FinishReason::Length {
+            console.note(CUT);
+        }
         Ok(reply)
+    }
+
+    /// Whether a call may run: named on the command line, or allowed by the user now.
+    fn allows(&mut self, call: &ToolCall) -> anyhow::Result<bool> {
+        let console = self.engine.console;
+        let shown = format!("{} {}", call.name, Value::Object(call.arguments.clone()));
+        if self.args.allow_tool.contains(&call.name) {
+            console.note(&format!("runs {shown}"));
+            return Ok(true);
+        }
+        console.ask(&format!("Run {shown}? [y/N] "));
+        let answer = self.lines.next().transpose().context("standard input")?.unwrap_or_default();
+        Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// Keeps calls of tools out of the text that is shown.
+struct CallFilter(Option<ToolCallSplitter>);
+
+impl CallFilter {
+    fn new(chat: &Chat, options: &GenerateOptions) -> Self {
+        Self(options.tools.as_ref().map(|tools| ToolCallSplitter::new(chat.tool_format(), tools)))
+    }
+
+    fn push(&mut self, text: &str) -> String {
+        match &mut self.0 {
+            Some(splitter) => splitter.push(text).text,
+            None => text.to_owned(),
+        }
+    }
+
+    fn finish(&mut self) -> String {
+        self.0.as_mut().map(|splitter| splitter.finish().text).unwrap_or_default()
     }
 }
 

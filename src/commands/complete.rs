@@ -1,6 +1,8 @@
 //! `glm4v complete`: text alone.
 
-use crate::cli::{Console, Engine, Exit, GenerateArgs, ModelArgs, Output, Record, Reply, Shown};
+use crate::cli::{
+    CUT, Console, Engine, Exit, GenerateArgs, ModelArgs, Output, Record, Reply, Shown,
+};
 use anyhow::Context;
 use glm4v::FinishReason;
 use std::io::Read;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         prompt.clear();
         std::io::stdin().read_to_string(&mut prompt).context("standard input")?;
     }
-    let options = args.generate.options(None, &engine.cancel);
+    let options = args.generate.options(None, &engine.cancel)?;
     let mut generation = engine.model()?.complete(&prompt, &options)?;
     let mut output = Output::new(args.json, false);
     for chunk in &mut generation {
@@ -46,6 +48,9 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     output.end()?;
     let reply = Reply::verbatim(generation.answer());
     reply.tell_times(console);
+    if options.grammar.is_some() && reply.answer.finish_reason == FinishReason::Length {
+        console.note(CUT);
+    }
     let (name, image) = (engine.name(), Shown::Nothing);
     output.record(&Record::of_reply(image, name, &prompt, Duration::ZERO, &reply))?;
     let cancelled = reply.answer.finish_reason == FinishReason::Cancelled;

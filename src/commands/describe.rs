@@ -3,11 +3,13 @@
 use crate::cli::{Batch, Console, Engine, Exit, Form, JobArgs, Question};
 
 const PROMPT: &str = "Describe this image.";
+const VIDEO_PROMPT: &str = "Describe this video.";
 
 const EXAMPLES: &str = "\
 Examples:
   glm4v describe photo.png
   glm4v describe --json photos/ --recursive > photos.jsonl
+  glm4v describe --model glm-4.1v --video clip.mp4
   cat photo.png | glm4v describe -
   glm4v describe --model glm-4.1v --dtype bf16 \"scans/*.tif\"
 
@@ -23,6 +25,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let engine = Engine::new(&args.job.model, console)?;
-    let question = Question::new(PROMPT, &args.job, &engine);
+    let prompt = if args.job.video.is_some() { VIDEO_PROMPT } else { PROMPT };
+    let question = Question::new(prompt, &args.job, &engine)?;
     Batch { args: &args.job, engine: &engine, question, form: Form::Streamed }.run()
 }

@@ -43,7 +43,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let engine = Engine::new(&args.job.model, console)?;
-    let question = Question::new(prompt(args.format, &engine)?, &args.job, &engine);
+    let question = Question::new(prompt(args.format, &engine)?, &args.job, &engine)?;
     let form = match args.format {
         Format::Text | Format::Markdown => Form::Streamed,
         Format::Json => Form::Converted { convert: lines, headers: false },

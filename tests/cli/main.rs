@@ -9,6 +9,7 @@ mod chat;
 mod complete;
 mod describe;
 mod eval;
+mod family;
 mod images;
 #[cfg(unix)]
 mod interrupt;

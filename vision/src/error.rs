@@ -18,6 +18,14 @@ pub enum VisionError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A video file or a folder of frames that gives no frames.
+    #[error("{video}: {reason}")]
+    UnreadableVideo {
+        /// The file or folder.
+        video: String,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
     /// The bytes are no image at all: empty, text, a PDF…
     #[error("{image}: not an image: {found}; {remedy}")]
     NotAnImage {

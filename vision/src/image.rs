@@ -8,6 +8,7 @@ mod tiff;
 mod webp;
 
 use crate::VisionError;
+use ::image::ColorType;
 use ndarray::{Array3, ArrayView3};
 use std::fs::File;
 use std::io::Read;
@@ -104,6 +105,17 @@ impl Image {
             Ok(pixels) if found > 0 => Ok(Self { pixels, stored_size: (width, height) }),
             _ => Err(VisionError::WrongPixelCount { width, height, expected, found }),
         }
+    }
+
+    /// Takes 4 bytes (red, green, blue, opacity) a pixel.
+    pub(crate) fn from_rgba(
+        width: u32,
+        height: u32,
+        rgba: Vec<u8>,
+        alpha: AlphaMode,
+    ) -> Result<Self, VisionError> {
+        let rgb = rgb::to_rgb8(rgba, ColorType::Rgba8, alpha).unwrap_or_default();
+        Self::from_rgb(width, height, rgb)
     }
 
     /// The pixels, `(height, width, 3)`.

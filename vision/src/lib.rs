@@ -7,6 +7,7 @@ mod preprocess;
 mod resize;
 mod smart_resize;
 mod tower;
+mod video_file;
 mod video_sampling;
 
 pub use self::image::{AlphaMode, Image, ImageOptions};
@@ -20,6 +21,7 @@ pub use smart_resize::{SizeRule, smart_resize};
 pub use tower::{
     EvaClipConfig, EvaClipTower, Glm4vTower, Glm4vVisionConfig, TowerFlavour, sample_position_grid,
 };
+pub use video_file::VideoFile;
 pub use video_sampling::{FrameSampler, VideoMetadata, timestamps};
 
 /// Compiles the README's example.

@@ -32,6 +32,13 @@ pub enum FrameSampler {
         /// Frames of a temporal patch, `temporal_patch_size` of the video preprocessor.
         temporal_patch_size: usize,
     },
+    /// GLM-GA (`glmga`): a steady rate, at most `max_frames`. Source: `video_processing_glmga.py`.
+    Glmga {
+        /// Frames to take a second; the reference's default is 2.
+        fps: f64,
+        /// The most frames; the reference's default is 640.
+        max_frames: usize,
+    },
 }
 
 impl FrameSampler {
@@ -45,6 +52,7 @@ impl FrameSampler {
         let mut chosen = match *self {
             Self::Glm4v { fps, max_duration } => steady(video, duration, fps, max_duration)?,
             Self::Glm46v { temporal_patch_size } => falling(video, duration, temporal_patch_size),
+            Self::Glmga { fps, max_frames } => capped(video, duration, fps, max_frames)?,
         };
         chosen.dedup();
         if chosen.len() % 2 == 1 {
@@ -128,6 +136,35 @@ fn falling(video: &VideoMetadata, duration: f64, temporal_patch_size: usize) -> 
         found if found > planned => spread(0, last, planned),
         _ => greedy,
     }
+}
+
+/// `Glmga`: as [`falling`], at one rate; videos of few frames have them spread over the plan.
+fn capped(
+    video: &VideoMetadata,
+    duration: f64,
+    fps: f64,
+    max_frames: usize,
+) -> Result<Vec<usize>, VisionError> {
+    if !(fps > 0.0 && fps <= MAX_FRAMES as f64) {
+        let remedy = "the sampler's rate must be above 0";
+        return Err(VisionError::BadVideoMetadata { field: "fps", value: fps, remedy });
+    }
+    let planned = ((duration * fps) as usize).min(max_frames);
+    let last = video.total_frames - 1;
+    if video.total_frames < planned {
+        let total = video.total_frames as f64;
+        return Ok((0..planned).map(|i| (i as f64 * total / planned as f64) as usize).collect());
+    }
+    let step = 1.0 / fps;
+    let greedy = first_frames_after(video, step, duration - step);
+    Ok(match greedy.len() {
+        found if found < planned => {
+            let (start, end) = (greedy.first().copied(), greedy.last().copied());
+            spread(start.unwrap_or(0), end.unwrap_or(last), planned)
+        }
+        found if found > planned => spread(0, last, planned),
+        _ => greedy,
+    })
 }
 
 /// The first frame at or after 0, `step`, `2 * step`… seconds, until `end`.

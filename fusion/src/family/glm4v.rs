@@ -1,6 +1,6 @@
 //! `glm4v`: GLM-4.1V-9B (Thinking, Base) and GLM-4.6V-Flash, and this project's nano model.
 
-use super::{Family, Parts, config};
+use super::{Family, Parts, config, glm4v_moe};
 use crate::FusionError;
 use crate::splice::VideoIds;
 use crate::video::VideoInput;
@@ -12,7 +12,7 @@ use glm4v_vision::{
 use glm4v_weights::{Files, Weights};
 use serde::Deserialize;
 
-pub(super) const FAMILY: Family = Family { model_types: &["glm4v", "glm46v"], load };
+pub(super) const FAMILY: Family = Family { model_types: &["glm4v", "glm46v", "glmga"], load };
 
 /// `config.json`, under the names that it gives. The relatives of `glm4v` have the same form.
 #[derive(Deserialize)]
@@ -26,6 +26,17 @@ pub(super) struct Config {
     vision_config: Glm4vVisionConfig,
 }
 
+/// The part of `config.json` that tells which decoder it is.
+#[derive(Deserialize)]
+struct TextKind {
+    text_config: TextType,
+}
+
+#[derive(Deserialize)]
+struct TextType {
+    model_type: Option<String>,
+}
+
 /// What the relatives of `glm4v` differ in.
 pub(super) struct Graphs {
     /// Names of the decoder's tensors, below a prefix.
@@ -35,10 +46,16 @@ pub(super) struct Graphs {
 }
 
 fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, FusionError> {
-    let graphs = Graphs {
-        names: TensorNames::hugging_face,
-        text: TextFamily::Glm4v,
-        tower: TowerFlavour::Glm4v,
+    let text: TextKind = config(files)?;
+    // `glm46v` and `glmga` are wrappers around either decoder.
+    let graphs = if text.text_config.model_type.as_deref() == Some("glm4v_moe_text") {
+        glm4v_moe::graphs()
+    } else {
+        Graphs {
+            names: TensorNames::hugging_face,
+            text: TextFamily::Glm4v,
+            tower: TowerFlavour::Glm4v,
+        }
     };
     load_parts(files, weights, &config(files)?, &graphs)
 }

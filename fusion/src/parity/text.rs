@@ -48,7 +48,7 @@ impl Sequence<'_> {
         if let Some(messages) = &file.messages {
             let messages: Result<Vec<Message>, _> =
                 messages.iter().map(|message| message.to_message()).collect();
-            return self.model.encode(&messages.map_err(wrong)?, None);
+            return self.model.encode(&messages.map_err(wrong)?, None, None);
         }
         let prompt = match &file.prompts {
             Some(prompts) => prompts.get(self.index),

@@ -1,9 +1,20 @@
 //! Keys and values of the rows that a sequence has run so far.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 
 /// Rows that the cache grows by at least, so that decoding does not copy it at each token.
 const GROWTH: usize = 256;
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheType {
+    /// In the type that the model runs in.
+    #[default]
+    Float,
+    /// In 8 bits, with a scale in f32 for each row of each head. A layer's rows are turned back
+    /// when they are read, so memory is a quarter of that of f32 and decoding is a little slower.
+    Int8,
+}
 
 /// One sequence's keys and values in every layer. Not to be cloned: clones of tensors share their
 /// memory, and the cache writes into it.
@@ -14,8 +25,9 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache for a decoder of `layers` layers.
-    pub fn new(layers: usize) -> Self {
-        Self { layers: (0..layers).map(|_| LayerCache::default()).collect() }
+    pub fn new(layers: usize, kept: CacheType) -> Self {
+        let layer = || LayerCache { kept, ..LayerCache::default() };
+        Self { layers: (0..layers).map(|_| layer()).collect() }
     }
 
     /// The number of rows that every layer has.
@@ -44,6 +56,20 @@ impl KvCache {
         Ok(Self { layers })
     }
 
+    /// Takes room for `rows` rows when it next grows, so that it need not move them again before
+    /// there are as many.
+    pub fn reserve(&mut self, rows: usize) {
+        for layer in &mut self.layers {
+            layer.reserved = rows;
+        }
+    }
+
+    /// The memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let buffers = self.layers.iter().filter_map(|layer| layer.buffers.as_ref());
+        buffers.map(|(keys, values)| keys.bytes() + values.bytes()).sum()
+    }
+
     pub(super) fn layer(&mut self, i: usize) -> Result<&mut LayerCache> {
         match self.layers.get_mut(i) {
             Some(layer) => Ok(layer),
@@ -55,8 +81,10 @@ impl KvCache {
 /// Keys and values of one layer: buffers `(kv_heads, capacity, d)` of which `length` rows are used.
 #[derive(Debug, Default)]
 pub(super) struct LayerCache {
-    buffers: Option<(Tensor, Tensor)>,
+    kept: CacheType,
+    buffers: Option<(Buffer, Buffer)>,
     length: usize,
+    reserved: usize,
 }
 
 impl LayerCache {
@@ -64,42 +92,177 @@ impl LayerCache {
     pub(super) fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let length = self.length + k.dim(1)?;
         let (keys, values) = self.with_room(length, k)?;
-        keys.slice_set(&k.contiguous()?, 1, self.length)?;
-        values.slice_set(&v.contiguous()?, 1, self.length)?;
+        keys.write(k, self.length)?;
+        values.write(v, self.length)?;
         self.length = length;
-        let all = (keys.narrow(1, 0, length)?, values.narrow(1, 0, length)?);
+        let all = (keys.read(length, k.dtype())?, values.read(length, v.dtype())?);
         self.buffers = Some((keys, values));
         Ok(all)
     }
 
     fn fork(&self) -> Result<Self> {
-        let Some((keys, values)) = &self.buffers else { return Ok(Self::default()) };
-        let copies = Self { buffers: None, length: 0 };
-        let (new_keys, new_values) = copies.with_room(self.length.max(1), keys)?;
-        if self.length > 0 {
-            new_keys.slice_set(&keys.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
-            new_values.slice_set(&values.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
-        }
-        Ok(Self { buffers: Some((new_keys, new_values)), length: self.length })
+        let buffers = match &self.buffers {
+            Some((keys, values)) => Some((keys.copy()?, values.copy()?)),
+            None => None,
+        };
+        Ok(Self { kept: self.kept, buffers, length: self.length, reserved: 0 })
     }
 
     /// The buffers, moved to larger ones when they have fewer than `length` rows.
-    fn with_room(&self, length: usize, like: &Tensor) -> Result<(Tensor, Tensor)> {
-        let capacity = match &self.buffers {
-            Some((keys, _)) => keys.dim(1)?,
-            None => 0,
+    fn with_room(&mut self, length: usize, like: &Tensor) -> Result<(Buffer, Buffer)> {
+        let old = self.buffers.take();
+        let capacity = old.as_ref().map_or(Ok(0), |(keys, _)| keys.capacity())?;
+        let old = match old {
+            Some(buffers) if length <= capacity => return Ok(buffers),
+            old => old,
         };
-        if let (Some((keys, values)), true) = (&self.buffers, length <= capacity) {
-            return Ok((keys.clone(), values.clone()));
-        }
         let (kv_heads, _, d) = like.dims3()?;
-        let rows = length.max(capacity + capacity / 2).next_multiple_of(GROWTH);
-        let grown = || Tensor::zeros((kv_heads, rows, d), like.dtype(), like.device());
+        let rows = length.max(capacity + capacity / 2).max(self.reserved);
+        let shape = (kv_heads, rows.next_multiple_of(GROWTH), d);
+        let grown = || Buffer::zeros(self.kept, shape, like.dtype(), like.device());
         let (keys, values) = (grown()?, grown()?);
-        if let Some((old_keys, old_values)) = &self.buffers {
-            keys.slice_set(&old_keys.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
-            values.slice_set(&old_values.narrow(1, 0, self.length)?.contiguous()?, 1, 0)?;
+        if let Some((old_keys, old_values)) = old {
+            old_keys.copy_to(&keys, self.length)?;
+            old_values.copy_to(&values, self.length)?;
         }
         Ok((keys, values))
+    }
+}
+
+/// Rows `(kv_heads, capacity, d)`.
+#[derive(Debug)]
+enum Buffer {
+    Float(Tensor),
+    /// `(code − 128) · scale`, with codes `(kv_heads, capacity, d)` and scales
+    /// `(kv_heads, capacity, 1)`.
+    Int8 {
+        codes: Tensor,
+        scales: Tensor,
+    },
+}
+
+/// The largest code of a row stands for its largest value.
+const LARGEST_CODE: f64 = 127.0;
+const ZERO_CODE: f64 = 128.0;
+
+impl Buffer {
+    fn zeros(
+        kept: CacheType,
+        shape: (usize, usize, usize),
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        Ok(match kept {
+            CacheType::Float => Self::Float(Tensor::zeros(shape, dtype, device)?),
+            CacheType::Int8 => Self::Int8 {
+                codes: Tensor::zeros(shape, DType::U8, device)?,
+                scales: Tensor::zeros((shape.0, shape.1, 1), DType::F32, device)?,
+            },
+        })
+    }
+
+    fn tensors(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Float(rows) => vec![rows],
+            Self::Int8 { codes, scales } => vec![codes, scales],
+        }
+    }
+
+    /// The same rows in memory of their own.
+    fn copy(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Float(rows) => Self::Float(rows.copy()?),
+            Self::Int8 { codes, scales } => {
+                Self::Int8 { codes: codes.copy()?, scales: scales.copy()? }
+            }
+        })
+    }
+
+    fn capacity(&self) -> Result<usize> {
+        self.tensors().first().map_or(Ok(0), |rows| rows.dim(1))
+    }
+
+    fn bytes(&self) -> usize {
+        let bytes = |rows: &&Tensor| rows.elem_count() * rows.dtype().size_in_bytes();
+        self.tensors().iter().map(bytes).sum()
+    }
+
+    /// Writes rows `(kv_heads, rows, d)` from row `at` on.
+    fn write(&self, rows: &Tensor, at: usize) -> Result<()> {
+        match self {
+            Self::Float(all) => all.slice_set(&rows.contiguous()?, 1, at),
+            Self::Int8 { codes, scales } => {
+                let rows = rows.to_dtype(DType::F32)?;
+                let largest = rows.abs()?.max_keepdim(2)?; // (kv_heads, rows, 1)
+                let scale = (largest / LARGEST_CODE)?.maximum(f32::MIN_POSITIVE)?;
+                let code = (rows.broadcast_div(&scale)?.round()? + ZERO_CODE)?;
+                codes.slice_set(&code.to_dtype(DType::U8)?.contiguous()?, 1, at)?;
+                scales.slice_set(&scale.contiguous()?, 1, at)
+            }
+        }
+    }
+
+    /// The first `length` rows.
+    fn read(&self, length: usize, dtype: DType) -> Result<Tensor> {
+        match self {
+            Self::Float(all) => all.narrow(1, 0, length),
+            Self::Int8 { codes, scales } => {
+                let codes = codes.narrow(1, 0, length)?.to_dtype(DType::F32)?;
+                let rows = (codes - ZERO_CODE)?.broadcast_mul(&scales.narrow(1, 0, length)?)?;
+                rows.to_dtype(dtype)
+            }
+        }
+    }
+
+    /// Copies the first `length` rows.
+    fn copy_to(&self, other: &Self, length: usize) -> Result<()> {
+        for (from, to) in self.tensors().into_iter().zip(other.tensors()) {
+            to.slice_set(&from.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(count: usize, seed: f32) -> Tensor {
+        let values: Vec<f32> =
+            (0..2 * count * 4).map(|i| ((i as f32 + seed) * 0.7).sin() * 3.0).collect();
+        Tensor::from_vec(values, (2, count, 4), &Device::Cpu).unwrap()
+    }
+
+    fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn rows_come_back_after_growth_and_truncation() {
+        for (kept, bound) in [(CacheType::Float, 0.0), (CacheType::Int8, 3.0 / 127.0 / 2.0 * 1.01)]
+        {
+            let mut cache = KvCache::new(1, kept);
+            cache.reserve(300);
+            let (first, second) = (rows(200, 0.0), rows(400, 9.0));
+            cache.layer(0).unwrap().append(&first, &first).unwrap();
+            cache.truncate(150);
+            let (keys, values) = cache.layer(0).unwrap().append(&second, &second).unwrap();
+            assert_eq!((keys.dims(), cache.len()), (&[2, 550, 4][..], 550));
+            let kept_rows = first.narrow(1, 0, 150).unwrap();
+            let expected = Tensor::cat(&[&kept_rows, &second], 1).unwrap();
+            assert!(largest_difference(&keys, &expected) <= bound, "{kept:?}");
+            assert!(largest_difference(&values, &expected) <= bound, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn eight_bits_take_less_than_a_third_of_f32_for_heads_of_64() {
+        let bytes = |kept| {
+            let mut cache = KvCache::new(1, kept);
+            let rows = Tensor::ones((2, 10, 64), DType::F32, &Device::Cpu).unwrap();
+            cache.layer(0).unwrap().append(&rows, &rows).unwrap();
+            cache.bytes()
+        };
+        assert!(3 * bytes(CacheType::Int8) < bytes(CacheType::Float));
     }
 }

@@ -1,5 +1,6 @@
 //! The numbers of a decoder, whichever file style they came from.
 
+use super::rotary::RotaryConfig;
 use crate::LanguageError;
 use glm4v_kernels::RotaryLayout;
 use serde::Deserialize;
@@ -109,29 +110,6 @@ impl MoeConfig {
     }
 }
 
-/// How positions turn the channels of a head.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RotaryConfig {
-    /// Base of the frequencies.
-    pub base: f64,
-    /// Channels of each head that turn.
-    pub rotated: usize,
-    /// Which channels turn together.
-    pub layout: RotaryLayout,
-    /// Runs of frequencies that follow time, height, width, time, … ; none when all follow one.
-    pub sections: Option<Vec<usize>>,
-}
-
-impl RotaryConfig {
-    /// The axis (0 time, 1 height, 2 width) that each of the `rotated / 2` frequencies follows.
-    pub fn axes(&self) -> Vec<usize> {
-        match &self.sections {
-            None => vec![0; self.rotated / 2],
-            Some(runs) => runs.iter().enumerate().flat_map(|(run, &n)| vec![run % 3; n]).collect(),
-        }
-    }
-}
-
 /// Sizes above this are taken for a damaged file, before anything is computed with them.
 const LARGEST_SIZE: usize = 1 << 28;
 /// The same for sizes of experts, whose products are taken.
@@ -178,6 +156,9 @@ impl DecoderConfig {
                     format!("{sections:?} sums to {sum}, not to the {} frequencies", rotated / 2),
                 );
             }
+        }
+        if let Some(yarn) = &self.rotary.yarn {
+            yarn.validate()?;
         }
         self.moe.as_ref().map_or(Ok(()), MoeConfig::validate)
     }
@@ -245,6 +226,7 @@ impl From<&ChatGlmConfig> for DecoderConfig {
                 rotated: config.kv_channels / 2,
                 layout: RotaryLayout::Interleaved,
                 sections: None,
+                yarn: None,
             },
             moe: None,
         }

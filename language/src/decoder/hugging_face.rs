@@ -1,6 +1,6 @@
 //! Text configs in the Hugging Face form, in the key styles of transformers 4 and 5.
 
-use super::{DecoderConfig, MoeConfig, RotaryConfig};
+use super::{DecoderConfig, MoeConfig, RotaryConfig, YarnConfig};
 use crate::LanguageError;
 use glm4v_kernels::RotaryLayout;
 use serde::Deserialize;
@@ -47,15 +47,56 @@ pub struct TextConfig {
 /// `rope_parameters`, or `rope_scaling` of the older style.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct RopeParameters {
-    /// Variant; only `default` is supported. Older files call it `type`.
-    #[serde(alias = "type")]
+    /// Variant: `default` or `yarn`.
     pub rope_type: Option<String>,
+    /// The same in older files; some have both.
+    #[serde(rename = "type")]
+    pub older_rope_type: Option<String>,
     /// Rotary base.
     pub rope_theta: Option<f64>,
     /// Share of each head that turns.
     pub partial_rotary_factor: Option<f64>,
     /// Runs of frequencies that follow time, height and width.
     pub mrope_section: Option<Vec<usize>>,
+    /// YaRN: how many times longer sequences may be.
+    pub factor: Option<f64>,
+    /// YaRN: the length that the model was trained on.
+    pub original_max_position_embeddings: Option<usize>,
+    /// YaRN: what cosines and sines are multiplied by.
+    pub attention_factor: Option<f64>,
+    /// YaRN: turns above which a channel keeps its frequency.
+    pub beta_fast: Option<f64>,
+    /// YaRN: turns below which a channel is slowed down in full.
+    pub beta_slow: Option<f64>,
+    /// YaRN: with the next, in the place of `attention_factor`.
+    pub mscale: Option<f64>,
+    /// YaRN: divides what `mscale` gives.
+    pub mscale_all_dim: Option<f64>,
+    /// YaRN: whether the ends of the ramp are whole channels.
+    pub truncate: Option<bool>,
+}
+
+impl RopeParameters {
+    /// YaRN's numbers, for a model whose config says `context` positions.
+    fn yarn(&self, context: usize) -> YarnConfig {
+        let positive = |value: Option<f64>| value.filter(|&value| value != 0.0);
+        let original_length = self.original_max_position_embeddings.unwrap_or(context);
+        let by_length = || context as f64 / original_length.max(1) as f64;
+        let factor = self.factor.unwrap_or_else(by_length);
+        let recommended = |mscale| YarnConfig::default_attention_factor(factor, mscale);
+        let attention_factor = match (positive(self.mscale), positive(self.mscale_all_dim)) {
+            (Some(one), Some(all)) => recommended(one) / recommended(all),
+            _ => recommended(1.0),
+        };
+        YarnConfig {
+            factor,
+            original_length,
+            attention_factor: self.attention_factor.unwrap_or(attention_factor),
+            beta_fast: positive(self.beta_fast).unwrap_or(32.0),
+            beta_slow: positive(self.beta_slow).unwrap_or(1.0),
+            truncate: self.truncate.unwrap_or(true),
+        }
+    }
 }
 
 /// The decoder families, which differ in what their config class takes for granted.
@@ -125,6 +166,11 @@ impl TextConfig {
             return Err(LanguageError::config("num_attention_heads", "it is 0".into()));
         }
         let head_dim = self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads);
+        let rotary = self.rotary(family, head_dim)?;
+        let stretched = rotary
+            .yarn
+            .as_ref()
+            .map_or(0, |yarn| (yarn.factor * yarn.original_length as f64) as usize);
         let config = DecoderConfig {
             hidden_size: self.hidden_size,
             layers: self.num_hidden_layers,
@@ -133,12 +179,12 @@ impl TextConfig {
             head_dim,
             intermediate_size: self.intermediate_size,
             vocab_size: self.vocab_size,
-            context_length: self.max_position_embeddings,
+            context_length: self.max_position_embeddings.max(stretched),
             norm_eps: self.rms_norm_eps.unwrap_or(family.default_eps()),
             qkv_bias: family.qkv_bias(self.attention_bias),
             output_norms: family.output_norms(),
             tied_embeddings: tied.or(self.tie_word_embeddings).unwrap_or(false),
-            rotary: self.rotary(family, head_dim)?,
+            rotary,
             moe: (family == TextFamily::Glm4vMoe).then(|| self.moe.clone()),
         };
         config.validate()?;
@@ -148,13 +194,22 @@ impl TextConfig {
     fn rotary(&self, family: TextFamily, head_dim: usize) -> Result<RotaryConfig, LanguageError> {
         let newer = self.rope_parameters.clone().unwrap_or_default();
         let older = self.rope_scaling.clone().unwrap_or_default();
-        let variant = newer.rope_type.or(older.rope_type).unwrap_or_else(|| "default".into());
-        if variant != "default" && variant != "mrope" {
-            let reason = format!(
-                "{variant:?} is not supported, only \"default\"; remove it to run without scaling"
-            );
-            return Err(LanguageError::config("rope_type", reason));
-        }
+        let variant = [&newer.rope_type, &newer.older_rope_type, &older.rope_type]
+            .into_iter()
+            .chain([&older.older_rope_type])
+            .find_map(|variant| variant.as_deref())
+            .unwrap_or("default");
+        let scaling = if self.rope_parameters.is_some() { &newer } else { &older };
+        let yarn = match variant {
+            "default" | "mrope" => None,
+            "yarn" => Some(scaling.yarn(self.max_position_embeddings)),
+            _ => {
+                let reason = format!(
+                    "{variant:?} is not supported, only \"default\" and \"yarn\"; remove it to run without scaling"
+                );
+                return Err(LanguageError::config("rope_type", reason));
+            }
+        };
         // Within the older style's map, as transformers 5 reads it, they count before those outside.
         let share = newer.partial_rotary_factor.or(older.partial_rotary_factor);
         let share = share.or(self.partial_rotary_factor);
@@ -163,7 +218,8 @@ impl TextConfig {
             base: newer.rope_theta.or(older.rope_theta).or(self.rope_theta).unwrap_or(10000.0),
             rotated: (head_dim as f64 * share) as usize,
             layout: family.rotary_layout(),
-            sections: newer.mrope_section.or(older.mrope_section),
+            sections: newer.mrope_section.clone().or(older.mrope_section.clone()),
+            yarn,
         })
     }
 }

@@ -11,12 +11,14 @@ mod mlp;
 mod moe;
 mod names;
 mod positions;
+mod rotary;
 
-pub use cache::KvCache;
-pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig, RotaryConfig};
+pub use cache::{CacheType, KvCache};
+pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig};
 pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
 pub use names::TensorNames;
 pub use positions::{Position, Positions};
+pub use rotary::{RotaryConfig, YarnConfig};
 
 use crate::LanguageError;
 use candle_core::{DType, Device, Result, Tensor};
@@ -32,6 +34,7 @@ pub struct Decoder {
     layers: Vec<Layer>,
     final_norm: RmsNorm,
     head: Linear,
+    cache_type: CacheType,
 }
 
 impl Decoder {
@@ -60,6 +63,7 @@ impl Decoder {
             layers,
             final_norm: rms_norm(config, &weights.pp(&names.final_norm))?,
             head: Linear::new(head, None),
+            cache_type: CacheType::default(),
         })
     }
 
@@ -85,7 +89,12 @@ impl Decoder {
 
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len())
+        KvCache::new(self.layers.len(), self.cache_type)
+    }
+
+    /// The same decoder, whose new caches are kept in `cache_type`.
+    pub fn with_cache_type(self, cache_type: CacheType) -> Self {
+        Self { cache_type, ..self }
     }
 
     /// Rows of the embedding table, `(length, hidden)`.
@@ -155,12 +164,10 @@ impl Decoder {
         self.head.forward(hidden)?.to_dtype(DType::F32)
     }
 
-    /// Angles are position · base^(−2i / rotated), in f32: half precision gets far positions wrong.
+    /// Angles are position · frequency.
     fn rotary_table(&self, positions: &Positions) -> Result<RotaryTable> {
         let rotary = &self.config.rotary;
-        let frequencies: Vec<f32> = (0..rotary.rotated / 2)
-            .map(|i| 1.0 / (rotary.base as f32).powf((2 * i) as f32 / rotary.rotated as f32))
-            .collect();
+        let frequencies = rotary.frequencies();
         let axes = rotary.axes();
         let angles: Vec<f32> = positions
             .iter()
@@ -169,7 +176,7 @@ impl Decoder {
             })
             .collect();
         let angles = Tensor::from_vec(angles, (positions.len(), frequencies.len()), self.device())?;
-        RotaryTable::new(&angles, rotary.layout, self.dtype())
+        RotaryTable::scaled(&angles, rotary.layout, self.dtype(), rotary.attention_factor())
     }
 }
 

@@ -103,7 +103,7 @@ fn run_task(
     output: &Path,
     console: Console,
 ) -> anyhow::Result<Exit> {
-    let options = options(args, output);
+    let options = options(args, output)?;
     let progress = RunProgress::new(console);
     let outcome = glm4v_eval::run::run(task, answerer, &options, &|done| progress.show(done));
     progress.finish();
@@ -114,10 +114,10 @@ fn run_task(
     }
 }
 
-fn options(args: &Args, output: &Path) -> RunOptions {
+fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
     let count = |number: Option<u32>| number.map(|number| number as usize);
-    let generate = args.generate.options(None, &glm4v::CancelToken::default());
-    RunOptions {
+    let generate = args.generate.options(None, &glm4v::CancelToken::default())?;
+    Ok(RunOptions {
         preset: args.preset.clone(),
         selection: Selection {
             limit: count(args.limit),
@@ -136,7 +136,7 @@ fn options(args: &Args, output: &Path) -> RunOptions {
         },
         metric: args.metric.clone(),
         ..RunOptions::new(&args.data, output)
-    }
+    })
 }
 
 fn tell(args: &Args, outcome: &Outcome, output: &Path, console: Console) -> anyhow::Result<Exit> {

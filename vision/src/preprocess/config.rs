@@ -46,6 +46,8 @@ pub struct PreprocessorConfig {
     pub temporal_patch_size: u32,
     /// Side of the square of patches that becomes one visual token.
     pub merge_size: u32,
+    /// Sides are resized to multiples of this many visual tokens; 1 but in GLM-GA.
+    pub patch_expand_factor: u32,
 }
 
 /// Limits on `frames * height * width`. The names are the reference's; they are no edges.
@@ -81,6 +83,7 @@ impl Default for PreprocessorConfig {
             patch_size: 14,
             temporal_patch_size: 2,
             merge_size: 2,
+            patch_expand_factor: 1,
         }
     }
 }
@@ -95,9 +98,12 @@ impl PreprocessorConfig {
             shortest_edge: self.min_pixels.unwrap_or(default.shortest_edge),
             longest_edge: self.max_pixels.unwrap_or(default.longest_edge),
         });
-        let block = u64::from(self.patch_size) * u64::from(self.merge_size);
+        let block = u64::from(self.patch_size)
+            * u64::from(self.merge_size).saturating_mul(self.patch_expand_factor.into());
         check(block > 0 && block <= MAX_BLOCK, "patch_size", || {
-            format!("times merge_size is {block}; it must be 1 to {MAX_BLOCK}")
+            format!(
+                "times merge_size and patch_expand_factor is {block}; it must be 1 to {MAX_BLOCK}"
+            )
         })?;
         let frames = self.temporal_patch_size;
         check(frames > 0 && u64::from(frames) <= MAX_BLOCK, "temporal_patch_size", || {

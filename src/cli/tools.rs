@@ -1,0 +1,234 @@
+//! Tools that a model may call: each is a command that gets JSON on its standard input.
+
+use anyhow::{Context, bail};
+use glm4v::ToolCall;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The most bytes of a tool's answer that the model gets to see.
+const LONGEST_ANSWER: usize = 64 << 10;
+/// How often it is looked whether a tool has ended.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A file of tools: a list in the shape of OpenAI's API, each with its command.
+#[derive(Debug)]
+pub(crate) struct ToolBox {
+    tools: Vec<Tool>,
+    /// Where commands run, so that they can be named by paths beside the file.
+    folder: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tool {
+    #[serde(rename = "type")]
+    _type: String,
+    function: Function,
+    /// The program and its arguments.
+    command: Vec<String>,
+    /// Seconds after which it is ended.
+    #[serde(default = "default_timeout")]
+    timeout: f64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Function {
+    name: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+fn default_timeout() -> f64 {
+    60.0
+}
+
+/// A call and what came of it, for the JSON result.
+#[derive(Debug, Serialize)]
+pub(crate) struct ToolRun {
+    name: String,
+    arguments: Value,
+    /// Whether the user let it run.
+    allowed: bool,
+    /// What the model was told.
+    pub(crate) output: String,
+}
+
+impl ToolBox {
+    /// Reads a file of tools.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let tools: Vec<Tool> = serde_json::from_str(&text).with_context(|| {
+            let form = r#"[{"type": "function", "function": {…}, "command": ["program", …]}]"#;
+            format!("{}: not a list of tools like {form}", path.display())
+        })?;
+        for tool in &tools {
+            let name = &tool.function.name;
+            if tool.command.is_empty() {
+                bail!("{}: tool {name} has no command", path.display());
+            }
+            if !(tool.timeout > 0.0 && tool.timeout <= 86_400.0) {
+                bail!("{}: tool {name}: timeout must be above 0 and at most a day", path.display());
+            }
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Ok(Self { tools, folder: folder.unwrap_or(Path::new(".")).to_owned() })
+    }
+
+    /// What the model is told of the tools.
+    pub(crate) fn definitions(&self) -> anyhow::Result<Value> {
+        let define = |tool: &Tool| {
+            let function = serde_json::to_value(&tool.function)?;
+            Ok(serde_json::json!({"type": "function", "function": function}))
+        };
+        self.tools.iter().map(define).collect::<anyhow::Result<Vec<_>>>().map(Value::Array)
+    }
+
+    /// Whether there is a tool of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tools.iter().any(|tool| tool.function.name == name)
+    }
+
+    /// Runs a call when `allowed`; what went wrong is told to the model too.
+    pub(crate) fn run(&self, call: &ToolCall, allowed: bool) -> ToolRun {
+        let tool = self.tools.iter().find(|tool| tool.function.name == call.name);
+        let output = match tool {
+            _ if !allowed => "The user did not allow this call.".to_owned(),
+            None => format!("There is no tool {}.", call.name),
+            Some(tool) => {
+                tool.run(call, &self.folder).unwrap_or_else(|error| format!("Error: {error:#}"))
+            }
+        };
+        let arguments = Value::Object(call.arguments.clone());
+        ToolRun { name: call.name.clone(), arguments, allowed, output }
+    }
+}
+
+impl Tool {
+    /// Runs the command with the arguments as JSON on its standard input.
+    fn run(&self, call: &ToolCall, folder: &Path) -> anyhow::Result<String> {
+        let Some((program, arguments)) = self.command.split_first() else { bail!("no command") };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{program} cannot be run"))?;
+        let input = serde_json::to_vec(&call.arguments)?;
+        let stdin = child.stdin.take();
+        // A tool that reads nothing of its input is no fault.
+        let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+        let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            if started.elapsed().as_secs_f64() > self.timeout {
+                child.kill()?;
+                child.wait()?;
+                bail!("{} took longer than {} s and was ended", call.name, self.timeout);
+            }
+            thread::sleep(POLL);
+        };
+        let _ = writer.join();
+        let (stdout, stderr) = (text(stdout), text(stderr));
+        if !status.success() {
+            bail!("{} failed ({status}): {}{}", call.name, stdout, stderr.trim());
+        }
+        Ok(stdout)
+    }
+}
+
+/// Reads a stream in a thread of its own, so that neither of two can fill up and block.
+fn reader(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut kept = Vec::new();
+        if let Some(mut stream) = stream {
+            let _ = stream.by_ref().take(LONGEST_ANSWER as u64 + 1).read_to_end(&mut kept);
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+        kept
+    })
+}
+
+fn text(stream: thread::JoinHandle<Vec<u8>>) -> String {
+    let mut bytes = stream.join().unwrap_or_default();
+    let is_cut = bytes.len() > LONGEST_ANSWER;
+    bytes.truncate(LONGEST_ANSWER);
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if is_cut {
+        text += "\n[cut off here]";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tool_box(tools: &Value) -> (tempfile::TempDir, ToolBox) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tools.json");
+        std::fs::write(&path, tools.to_string()).unwrap();
+        let tools = ToolBox::open(&path).unwrap();
+        (folder, tools)
+    }
+
+    fn tool(name: &str, command: &[&str]) -> Value {
+        json!({"type": "function", "function": {"name": name, "description": "d"}, "command": command, "timeout": 1})
+    }
+
+    fn call(name: &str) -> ToolCall {
+        let arguments = json!({"city": "北京"}).as_object().cloned().unwrap();
+        ToolCall { name: name.to_owned(), arguments }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_tool_gets_its_arguments_and_gives_its_output() {
+        let (folder, tools) = tool_box(&json!([
+            tool("echo", &["cat"]),
+            tool("where", &["pwd"]),
+            tool("fail", &["sh", "-c", "echo out; echo why >&2; exit 3"]),
+            tool("sleep", &["sleep", "30"]),
+            tool("talk", &["sh", "-c", "yes | head -c 1000000"]),
+            tool("none", &["/no/such/program"]),
+        ]));
+        assert_eq!(tools.run(&call("echo"), true).output, "{\"city\":\"北京\"}");
+        let place = PathBuf::from(tools.run(&call("where"), true).output.trim());
+        assert_eq!(place, folder.path().canonicalize().unwrap());
+        let failed = tools.run(&call("fail"), true).output;
+        assert!(failed.contains("3") && failed.contains("why"), "{failed}");
+        assert!(tools.run(&call("sleep"), true).output.contains("longer than 1 s"));
+        let talk = tools.run(&call("talk"), true).output;
+        assert!(talk.ends_with("[cut off here]") && talk.len() < LONGEST_ANSWER + 100);
+        assert!(tools.run(&call("none"), true).output.contains("cannot be run"));
+        assert!(tools.run(&call("other"), true).output.contains("no tool other"));
+    }
+
+    #[test]
+    fn what_the_user_forbids_does_not_run() {
+        let (folder, tools) = tool_box(&json!([tool("touch", &["touch", "ran"])]));
+        let run = tools.run(&call("touch"), false);
+        assert!(!run.allowed && run.output.contains("did not allow"));
+        assert!(!folder.path().join("ran").exists());
+    }
+
+    #[test]
+    fn the_model_is_told_of_functions_and_not_of_commands() {
+        let (_folder, tools) = tool_box(&json!([tool("echo", &["cat"])]));
+        let definitions = tools.definitions().unwrap();
+        let expected =
+            json!([{"type": "function", "function": {"name": "echo", "description": "d"}}]);
+        assert_eq!(definitions, expected);
+        assert!(tools.has("echo") && !tools.has("cat"));
+    }
+}

@@ -1,0 +1,114 @@
+//! What the family's models can do beyond plain answers: boxes, grammars, tools, videos.
+
+use crate::{fixture, glm4v_tiny, picture, run};
+use serde_json::{Value, json};
+use std::fs;
+
+/// A file of this text in a folder of its own.
+fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn boxes_are_given_in_pixels_and_drawn() {
+    let (folder, grammar) = file("boxes.lark", "start: \"cat: [[0,500,250,1000]]\"");
+    let drawn = folder.path().join("drawn.png");
+    let command = &mut glm4v_tiny();
+    command.args(["ask", &picture(), "-p", "Where?", "--json", "--grammar", &grammar]);
+    let run = run(command.arg("--draw-boxes").arg(&drawn));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let (width, height) = image::image_dimensions(picture()).unwrap();
+    let quarter = (f64::from(width) / 4.0).round() as u32;
+    let half = (f64::from(height) / 2.0).round() as u32;
+    let expected = json!([{"label": "cat", "box": [0, half, quarter, height]}]);
+    assert_eq!(run.json_lines()[0]["boxes"], expected);
+    assert_eq!(image::image_dimensions(&drawn).unwrap(), (width, height));
+}
+
+#[test]
+fn several_images_together_have_no_boxes_to_draw() {
+    let command = &mut glm4v_tiny();
+    command.args(["ask", &picture(), &picture(), "-p", "Where?", "--draw-boxes", "out.png"]);
+    let run = run(command);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--each"), "{}", run.stderr);
+}
+
+#[test]
+fn an_answer_follows_a_json_schema_or_says_that_it_was_cut() {
+    let schema = r#"{"type": "object", "properties": {"paid": {"type": "boolean"}},
+        "required": ["paid"], "additionalProperties": false}"#;
+    let (_folder, path) = file("schema.json", schema);
+    for (limit, whole) in [("200", true), ("2", false)] {
+        let command = &mut glm4v_tiny();
+        command.args(["ask", &picture(), "-p", "Paid?", "--temperature", "0"]);
+        let run = run(command.args(["--json-schema", &path, "--max-tokens", limit]));
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let answer: Option<Value> = serde_json::from_str(&run.stdout).ok();
+        assert_eq!(answer.is_some_and(|answer| answer["paid"].is_boolean()), whole);
+        assert_eq!(run.stderr.contains("cut the answer"), !whole, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn tools_run_only_when_they_are_allowed() {
+    let tools = json!([{
+        "type": "function",
+        "function": {"name": "mark", "description": "Makes a file"},
+        "command": ["touch", "ran"]
+    }]);
+    for (words, allow, ran) in [("Do it.\nn\n", false, false), ("Do it.\n", true, true)] {
+        let (folder, path) = file("tools.json", &tools.to_string());
+        // The answer is a call each time, so the turn goes on until the tiny context is full.
+        let call = "start: \"mark\\n{}\"";
+        let (_grammar_folder, grammar) = file("call.lark", call);
+        let command = &mut glm4v_tiny();
+        command.env("GLM4V_MODEL", fixture("goldens/glm")).args(["chat", "--tools", &path]);
+        command.args(["--grammar", &grammar, "--max-tokens", "60"]).write_stdin(words);
+        if allow {
+            command.args(["--allow-tool", "mark"]);
+        }
+        let run = run(command);
+        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert_eq!(folder.path().join("ran").exists(), ran);
+        assert_eq!(run.stderr.contains("Run mark {}? [y/N]"), !allow, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_tool_to_allow_must_be_in_the_file() {
+    let (_folder, path) = file("tools.json", "[]");
+    let command = &mut glm4v_tiny();
+    let run = run(command.args(["chat", "--tools", &path, "--allow-tool", "rm"]));
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--allow-tool rm"), "{}", run.stderr);
+}
+
+#[test]
+fn a_video_is_described_from_frames_a_gif_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    for frame in 0..4 {
+        let from = fixture(&format!("goldens/glm4v/video_v0_f{frame}.png"));
+        fs::copy(from, folder.path().join(format!("{frame}.png"))).unwrap();
+    }
+    let describe = |video: &str, more: &[&str]| {
+        let command = &mut glm4v_tiny();
+        command.args(["describe", "--json", "--max-tokens", "3", "--video", video]).args(more);
+        run(command)
+    };
+    let frames = folder.path().to_str().unwrap();
+    let run = describe(frames, &["--video-fps", "2"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let line = &run.json_lines()[0];
+    assert_eq!(line["prompt"], "Describe this video.");
+    assert!(line["tokens"]["image"].as_u64().unwrap() > 0);
+
+    let (_kept, nonsense) = file("clip.mp4", "no video");
+    let run = describe(&nonsense, &[]);
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains("clip.mp4") && run.stderr.contains("ffmpeg"), "{}", run.stderr);
+}
