@@ -60,15 +60,13 @@ pub enum FusionError {
         /// The names that there are.
         known: String,
     },
-    /// A file format that is not read yet.
-    #[error(
-        "{path}: {format} files cannot be loaded yet; use the Hugging Face folder of the model"
-    )]
-    UnsupportedFormat {
-        /// The file.
-        path: String,
-        /// Its format.
-        format: &'static str,
+    /// Something of a checkpoint that GGUF files have no place for.
+    #[error("{file}: {what} cannot be written as GGUF: llama.cpp has no form for it")]
+    NoGgufForm {
+        /// The file that has it.
+        file: String,
+        /// What it is.
+        what: String,
     },
     /// An image was given to a model that has no eyes.
     #[error("this is a text model ({model}); it cannot look at images")]

@@ -1,14 +1,17 @@
 //! From what a user calls a model to a loaded one.
 
 use crate::family;
+use crate::gguf;
 use crate::model::{Inner, Model, ModelInfo};
 use crate::nano::{self, NANO};
+use crate::quantise::recipe;
 use crate::visual_cache::{CacheOptions, VisualCache};
 use crate::{FusionError, memory};
 use candle_core::{DType, Device};
 use glm4v_language::{CacheType, GenerationConfig, PromptFormat, Tokenizer, stop_ids};
-use glm4v_weights::{Checkpoint, HubOptions, ModelSource, PullEvent, pull};
+use glm4v_weights::{BlockType, Checkpoint, HubOptions, ModelSource, PullEvent, pull};
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Choices about how a model is loaded.
@@ -21,6 +24,11 @@ pub struct LoadOptions {
     pub dtype: Option<FloatType>,
     /// How the keys and values of a sequence are kept.
     pub cache_type: CacheType,
+    /// Quantise matrices to blocks of this type while they are read, by the recipe of its name
+    /// (docs/QUANTISATION.md). Matrices that are in blocks already stay in theirs.
+    pub quant: Option<BlockType>,
+    /// The projector file (`mmproj`) of a GGUF model; when `None`, the only one in its folder.
+    pub mmproj: Option<PathBuf>,
     /// The most memory that the weights may take, in bytes; what is free when `None`.
     pub max_memory: Option<u64>,
     /// Where hub ids are downloaded from and kept; [`HubOptions::from_env`] when `None`.
@@ -70,8 +78,8 @@ impl FloatType {
 }
 
 impl Model {
-    /// Loads a model: `nano` (built in), a folder in the Hugging Face layout, a hub id such as
-    /// `zai-org/GLM-4.1V-9B-Thinking`, or a short name for one.
+    /// Loads a model: `nano` (built in), a folder in the Hugging Face layout, a `.gguf` file, a
+    /// hub id such as `zai-org/GLM-4.1V-9B-Thinking`, or a short name for one.
     ///
     /// # Errors
     /// When the model can't be found, downloaded, read or fitted into memory; the message names
@@ -93,17 +101,13 @@ impl Model {
             return Self::from_checkpoint(&Checkpoint::embedded(nano::FILES)?, NANO, options);
         }
         let folder = match ModelSource::parse(source)? {
-            ModelSource::Folder(path) => path,
-            ModelSource::Gguf(path) => {
-                let path = path.display().to_string();
-                return Err(FusionError::UnsupportedFormat { path, format: "GGUF" });
-            }
+            ModelSource::Folder(path) | ModelSource::Gguf(path) => path,
             ModelSource::Hub { id, revision } => {
                 let hub = options.hub.clone().map_or_else(HubOptions::from_env, Ok)?;
                 pull(&id, revision.as_deref(), &hub, progress)?
             }
         };
-        Self::from_checkpoint(&Checkpoint::open(folder)?, source, options)
+        Self::from_checkpoint(&open_checkpoint(&folder, options)?, source, options)
     }
 
     /// Puts together the model that an opened checkpoint describes.
@@ -124,7 +128,10 @@ impl Model {
         };
         memory::check(checkpoint, name, dtype, options)?;
         let model_type = family::model_type(files)?;
-        let mut parts = family::load(files, &checkpoint.weights(dtype, &device))?;
+        let mut parts = family::load(
+            files,
+            &checkpoint.weights(dtype, &device).quantised(options.quant.map(recipe)),
+        )?;
         parts.decoder = parts.decoder.with_cache_type(options.cache_type);
         let info = ModelInfo {
             name: name.to_owned(),
@@ -134,6 +141,7 @@ impl Model {
                 .map(|tensor| tensor.shape.iter().product::<usize>() as u64)
                 .sum(),
             dtype: dtype.as_str(),
+            quant: options.quant.map(BlockType::name),
             context_length: parts.decoder.config().context_length,
             vision: parts.vision.is_some(),
         };
@@ -146,6 +154,19 @@ impl Model {
             stop_ids: stop_ids(files)?,
             visual_cache: VisualCache::new(&options.cache, checkpoint.fingerprint()?, dtype)?,
         }))
+    }
+}
+
+/// Opens the model in a folder in the Hugging Face layout or in a `.gguf` file.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn open_checkpoint(path: &Path, options: &LoadOptions) -> Result<Checkpoint, FusionError> {
+    match path.extension() {
+        Some(end) if end.eq_ignore_ascii_case("gguf") => {
+            gguf::open(path, options.mmproj.as_deref())
+        }
+        _ => Ok(Checkpoint::open(path)?),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// The type that it runs in.
     pub dtype: &'static str,
+    /// The block type that its matrices were quantised to while it was loaded.
+    pub quant: Option<&'static str>,
     /// The longest sequence it takes, in tokens.
     pub context_length: usize,
     /// Whether it can look at images.

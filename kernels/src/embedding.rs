@@ -4,6 +4,8 @@ use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Result, Tensor};
 use std::sync::Arc;
 
+use crate::Linear;
+
 /// A table `(rows, width)` whose rows are looked up by their numbers.
 #[derive(Clone, Debug)]
 pub enum Embedding {
@@ -23,6 +25,14 @@ impl Embedding {
         match self {
             Self::Dense(table) => table.index_select(&ids, 0),
             Self::Quantised(table, dtype) => table.embedding(&ids)?.to_dtype(*dtype),
+        }
+    }
+
+    /// The layer whose weight is the table: the head of a model that ties the two.
+    pub fn as_head(&self) -> Linear {
+        match self {
+            Self::Dense(table) => Linear::new(table.clone(), None),
+            Self::Quantised(table, _) => Linear::quantised(table.clone(), None),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 /// A read-only memory map of a whole file; derefs to its bytes.
 ///
@@ -23,6 +23,27 @@ impl MappedFile {
         // writes to it. Bytes that another process changes in the file are plain data here: every
         // reader of the map copies what it reads and accepts any bit pattern.
         unsafe { memmap2::Mmap::map(file) }.map(Self)
+    }
+
+    /// Tells the operating system that the bytes `range` are not needed for now, so that they
+    /// stop counting as this process's memory. They are read from disk again if they are looked
+    /// at. A hint: where it can't be given, nothing happens.
+    #[allow(unsafe_code, reason = "dropping pages is unsafe for maps that are written to")]
+    pub fn release(&self, range: Range<usize>) {
+        #[cfg(unix)]
+        if range.start < range.end && range.end <= self.0.len() {
+            let length = range.end - range.start;
+            // SAFETY: the map is read-only and of a file, so a page that is dropped holds what the
+            // file holds and comes back the same; no reference to it sees another value than it
+            // may see at any time (see `new`).
+            let _ = unsafe {
+                self.0.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    range.start,
+                    length,
+                )
+            };
+        }
     }
 }
 

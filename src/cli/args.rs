@@ -7,6 +7,8 @@ use glm4v::{
     AlphaMode, CacheOptions, CacheType, CancelToken, DeviceChoice, Draft, FloatType,
     GenerateOptions, Grammar, ImageOptions, LoadOptions, NANO,
 };
+use glm4v_fusion::quantise::QUANTISED;
+use glm4v_weights::BlockType;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +45,7 @@ pub(crate) struct JobArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A folder in the Hugging Face layout, a hub id (owner/name, owner/name@revision) or a short
+    /// A folder in the Hugging Face layout, a .gguf file, a hub id (owner/name, owner/name@revision) or a short
     /// name; `glm4v models list` shows them
     #[arg(long, env = "GLM4V_MODEL", default_value = NANO, value_parser = model_name)]
     pub(crate) model: String,
@@ -64,6 +66,13 @@ pub(crate) struct EngineArgs {
     /// How the keys and values of the sequence are kept: `int8` takes a quarter of f32's memory
     #[arg(long, default_value = "float", value_name = "TYPE")]
     pub(crate) kv_cache: KvCacheArg,
+    /// Quantise matrices while loading, to `q4_0`, `q4_1`, `q4_k`, `q5_0`, `q5_1`, `q5_k`, `q6_k`
+    /// or `q8_0`; docs/QUANTISATION.md says what is lost
+    #[arg(long, value_parser = block_type, value_name = "TYPE")]
+    pub(crate) quant: Option<BlockType>,
+    /// The projector file of a GGUF model [default: the only mmproj*.gguf beside it]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mmproj: Option<PathBuf>,
     /// Threads to compute with [default: one a processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..), value_name = "N")]
     pub(crate) threads: Option<u16>,
@@ -85,6 +94,8 @@ impl EngineArgs {
             device: self.device,
             dtype: self.dtype.map(Dtype::float_type),
             cache_type: self.kv_cache.cache_type(),
+            quant: self.quant,
+            mmproj: self.mmproj.clone(),
             max_memory: self.max_memory,
             hub: None,
             cache: self.cache(),
@@ -295,6 +306,13 @@ enum Alpha {
 /// An empty variable counts as none.
 fn model_name(text: &str) -> Result<String, UsageError> {
     Ok(if text.is_empty() { NANO.to_owned() } else { text.to_owned() })
+}
+
+/// A type that matrices can be quantised to.
+pub(crate) fn block_type(text: &str) -> Result<BlockType, UsageError> {
+    let found = BlockType::parse(text).filter(|found| QUANTISED.contains(found));
+    let names = QUANTISED.map(BlockType::name).join(", ");
+    found.ok_or_else(|| UsageError(format!("expected one of {names}")))
 }
 
 fn device(text: &str) -> Result<DeviceChoice, UsageError> {

@@ -16,7 +16,9 @@ mod remote;
 mod tools;
 
 pub(crate) use answer::{CUT, Collector, Question, Reply};
-pub(crate) use args::{ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs};
+pub(crate) use args::{
+    ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs, block_type,
+};
 pub(crate) use batch::{Batch, Form};
 pub(crate) use boxes::{PixelBox, draw_boxes, drawing_path};
 pub(crate) use console::{Console, ConsoleArgs};
@@ -24,7 +26,7 @@ pub(crate) use engine::Engine;
 pub(crate) use exit::{Exit, UsageError};
 pub(crate) use inputs::{Picture, open_all};
 pub(crate) use output::{Output, print_json, print_line};
-pub(crate) use progress::{bar, download_progress};
+pub(crate) use progress::{bar, byte_bar, download_progress};
 pub(crate) use record::{Record, Shown};
 pub(crate) use tools::{ToolBox, ToolRun};
 

@@ -13,6 +13,14 @@ pub(crate) fn image_bar(total: usize, console: Console) -> ProgressBar {
     bar(total as u64, "{bar:30} {pos}/{len} images, {eta} left: {msg}")
 }
 
+/// A bar over the bytes of a file that is written; its length comes with the first of them.
+pub(crate) fn byte_bar(console: Console) -> ProgressBar {
+    if !console.has_terminal() {
+        return ProgressBar::hidden();
+    }
+    bar(0, "{bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
+}
+
 /// Shows how a download gets on: a bar on a terminal, a line a file elsewhere.
 pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
     let mut bar: Option<(String, ProgressBar)> = None;

@@ -1,5 +1,6 @@
 //! A checkpoint: files whose headers have been read, and whose tensors can be.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Range;
@@ -8,10 +9,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use glm4v_kernels::MappedFile;
-use safetensors::Dtype;
 use serde::Deserialize;
 
-use crate::{Files, Weights, WeightsError, header};
+use crate::{Files, Gguf, StoredType, Weights, WeightsError, header};
 
 /// The file of an unsharded checkpoint.
 pub(crate) const SINGLE_FILE: &str = "model.safetensors";
@@ -24,7 +24,7 @@ pub struct TensorInfo {
     /// Full name, such as `model.layers.0.mlp.down_proj.weight`.
     pub name: String,
     /// Number format in the file.
-    pub dtype: Dtype,
+    pub dtype: StoredType,
     /// Shape in the file, outermost first.
     pub shape: Vec<usize>,
     /// The file that holds it, as error messages call it.
@@ -34,6 +34,52 @@ pub struct TensorInfo {
     /// Where its bytes are: which weight file, and where in it.
     pub(crate) part: usize,
     pub(crate) range: Range<usize>,
+    order: Order,
+}
+
+/// How a tensor's bytes are put in order when they are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    AsStored,
+    /// Pieces of `piece` bytes, in this order of theirs.
+    Pieces { piece: usize, order: Arc<[usize]> },
+    /// Pieces of `piece` bytes, one from the tensor and one from `second` in turn.
+    InTurn { piece: usize, second: Range<usize> },
+}
+
+/// A tensor that a GGUF file has under another name, and maybe in another form.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The name that it gets.
+    pub name: String,
+    /// Which of the files has it.
+    pub part: usize,
+    /// Its name there.
+    pub source: String,
+    /// What is taken of it.
+    pub take: Take,
+}
+
+/// What is taken of a tensor.
+#[derive(Clone, Debug)]
+pub enum Take {
+    /// All of it.
+    Whole,
+    /// All of it, in another shape of as many numbers.
+    Shaped(Vec<usize>),
+    /// One of the matrices that are stacked along the outermost axis.
+    Matrix(usize),
+    /// All rows; of each `head` rows, the first `rotated` go from halves (0, 2, 4 … 1, 3, 5 …) to
+    /// pairs (0, 1, 2, 3 …).
+    Pairs {
+        /// Rows of a head.
+        head: usize,
+        /// Rows at its beginning that are in halves.
+        rotated: usize,
+    },
+    /// It and another of the same form, `(out, c, y, x)` both, as `(out, c, 2, y, x)`.
+    WithSecond(String),
 }
 
 /// An opened checkpoint. Opening reads headers alone; tensors are read through [`Weights`].
@@ -53,6 +99,7 @@ pub struct Checkpoint {
 enum Bytes {
     Mapped(MappedFile),
     Embedded(&'static [u8]),
+    Gguf(Arc<MappedFile>),
 }
 
 impl Bytes {
@@ -60,6 +107,7 @@ impl Bytes {
         match self {
             Self::Mapped(file) => file,
             Self::Embedded(bytes) => bytes,
+            Self::Gguf(file) => file,
         }
     }
 }
@@ -114,6 +162,28 @@ impl Checkpoint {
         Ok(Self { files, tensors, parts: parts.into(), random: false })
     }
 
+    /// Puts together a checkpoint from GGUF files, whose tensors get other names and forms, and
+    /// from the small files that a Hugging Face folder has beside its weights.
+    ///
+    /// # Errors
+    /// [`WeightsError::BadGguf`] that names file and tensor when a tensor is missing or has not
+    /// the form that it is to be taken in; [`WeightsError::DuplicateTensor`].
+    pub fn from_gguf(files: Files, parts: &[Gguf], taken: &[Taken]) -> Result<Self, WeightsError> {
+        let mut tensors = BTreeMap::new();
+        for taken in taken {
+            let Some(gguf) = parts.get(taken.part) else { continue };
+            let tensor = take(gguf, taken)?;
+            let file = tensor.file.clone();
+            if let Some(first) = tensors.insert(taken.name.clone(), tensor) {
+                let (tensor, first) = (first.name, first.file);
+                return Err(WeightsError::DuplicateTensor { tensor, first, second: file });
+            }
+        }
+        let parts = parts.iter().map(|gguf| Bytes::Gguf(gguf.bytes.clone())).collect();
+        let tensors = tensors.into_values().collect();
+        Ok(Self { files, tensors, parts, random: false })
+    }
+
     /// The files beside the weights: configuration, tokenizer, templates.
     pub fn files(&self) -> &Files {
         &self.files
@@ -140,9 +210,42 @@ impl Checkpoint {
         self.tensors.get(position)
     }
 
-    /// The stored bytes of a tensor of this checkpoint, little endian, outermost dimension first.
-    pub(crate) fn bytes(&self, tensor: &TensorInfo) -> Option<&[u8]> {
-        self.parts.get(tensor.part)?.as_slice().get(tensor.range.clone())
+    /// The bytes of a tensor of this checkpoint, little endian, outermost dimension first.
+    pub fn bytes(&self, tensor: &TensorInfo) -> Option<Cow<'_, [u8]>> {
+        let part = self.parts.get(tensor.part)?.as_slice();
+        let bytes = part.get(tensor.range.clone())?;
+        let mut ordered = Vec::new();
+        match &tensor.order {
+            Order::AsStored => return Some(Cow::Borrowed(bytes)),
+            Order::Pieces { piece, order } => {
+                ordered.reserve_exact(bytes.len());
+                for from in order.iter() {
+                    ordered.extend_from_slice(bytes.get(from * piece..(from + 1) * piece)?);
+                }
+            }
+            Order::InTurn { piece, second } => {
+                ordered.reserve_exact(2 * bytes.len());
+                let second = part.get(second.clone())?;
+                for (a, b) in bytes.chunks_exact(*piece).zip(second.chunks_exact(*piece)) {
+                    ordered.extend_from_slice(a);
+                    ordered.extend_from_slice(b);
+                }
+            }
+        }
+        Some(Cow::Owned(ordered))
+    }
+
+    /// Notes that a tensor's bytes in the file are not needed again soon.
+    pub fn release(&self, tensor: &TensorInfo) {
+        let map = match self.parts.get(tensor.part) {
+            Some(Bytes::Mapped(map)) => map,
+            Some(Bytes::Gguf(map)) => map.as_ref(),
+            Some(Bytes::Embedded(_)) | None => return,
+        };
+        map.release(tensor.range.clone());
+        if let Order::InTurn { second, .. } = &tensor.order {
+            map.release(second.clone());
+        }
     }
 
     /// The one weight file, or the folder where there are several.
@@ -220,12 +323,13 @@ fn add_tensors(
         let (start, end) = stored.data_offsets;
         let tensor = TensorInfo {
             name: name.clone(),
-            dtype: stored.dtype,
+            dtype: StoredType::Plain(stored.dtype),
             shape: stored.shape.clone(),
             file: file.clone(),
             bytes: end - start,
             part,
             range: data_start + start..data_start + end,
+            order: Order::AsStored,
         };
         if let Some(first) = tensors.insert(name, tensor) {
             return Err(WeightsError::DuplicateTensor {
@@ -236,4 +340,79 @@ fn add_tensors(
         }
     }
     Ok(())
+}
+
+/// What a checkpoint says about a tensor that is taken from a GGUF file.
+fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsError> {
+    let bad = |reason: String| WeightsError::BadGguf { file: gguf.file().to_owned(), reason };
+    let missing = |name: &str| bad(format!("tensor `{name}` is missing"));
+    let stored = gguf.tensor(&taken.source).ok_or_else(|| missing(&taken.source))?;
+    let (shape, range) = (stored.shape.clone(), stored.range.clone());
+    let unfit = |what: String| bad(format!("tensor `{}` of {shape:?} {what}", taken.source));
+    let mut info = TensorInfo {
+        name: taken.name.clone(),
+        dtype: stored.stored,
+        file: gguf.file().to_owned(),
+        bytes: range.len(),
+        part: taken.part,
+        shape: shape.clone(),
+        range: range.clone(),
+        order: Order::AsStored,
+    };
+    let count: usize = shape.iter().product();
+    match &taken.take {
+        Take::Whole => {}
+        Take::Shaped(wanted) => {
+            let fits = wanted.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+            if fits != Some(count) {
+                return Err(unfit(format!("cannot have the shape {wanted:?}")));
+            }
+            info.shape = wanted.clone();
+        }
+        Take::Matrix(index) => {
+            let [matrices, rows, width] = *shape.as_slice() else {
+                return Err(unfit("is no stack of matrices".to_owned()));
+            };
+            if *index >= matrices {
+                return Err(unfit(format!("has no matrix {index}")));
+            }
+            info.shape = vec![rows, width];
+            info.bytes = range.len() / matrices;
+            let start = range.start + index * info.bytes;
+            info.range = start..start + info.bytes;
+        }
+        Take::Pairs { head, rotated } => {
+            let rows = shape.first().copied().unwrap_or(0);
+            if rows == 0 || *head == 0 || !rows.is_multiple_of(*head) || rotated > head {
+                return Err(unfit(format!("has not rows for heads of {head}")));
+            }
+            let order = (0..rows).map(|row| halves_row(row, *head, *rotated)).collect();
+            info.order = Order::Pieces { piece: range.len() / rows, order };
+        }
+        Take::WithSecond(name) => {
+            let second = gguf.tensor(name).ok_or_else(|| missing(name))?;
+            let ([out, channels, y, x], true) =
+                (shape.as_slice(), second.shape == shape && second.stored == info.dtype)
+            else {
+                return Err(unfit(format!("and `{name}` are no two slices of one kernel")));
+            };
+            let piece = range.len() / (out * channels).max(1);
+            if piece == 0 {
+                return Err(unfit("has no numbers".to_owned()));
+            }
+            info.shape = vec![*out, *channels, 2, *y, *x];
+            info.bytes *= 2;
+            info.order = Order::InTurn { piece, second: second.range.clone() };
+        }
+    }
+    Ok(info)
+}
+
+/// Where row `row`, its head in pairs, is when the head's first `rotated` rows are in halves.
+fn halves_row(row: usize, head: usize, rotated: usize) -> usize {
+    let (start, within) = (row / head * head, row % head);
+    if within >= rotated / 2 * 2 {
+        return row;
+    }
+    start + within / 2 + (within % 2) * (rotated / 2)
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::StoredType;
 use candle_core::Shape;
-use safetensors::Dtype;
 
 /// Why a checkpoint could not be found, fetched, opened or read.
 ///
@@ -92,6 +92,14 @@ pub enum WeightsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A GGUF file is not what the format allows, or has not what a model needs.
+    #[error("{file}: bad GGUF file: {reason}")]
+    BadGguf {
+        /// The file.
+        file: String,
+        /// What is wrong with it; names the key or the tensor.
+        reason: String,
+    },
     /// Two shards hold a tensor of the same name.
     #[error("tensor `{tensor}` is in both {first} and {second}")]
     DuplicateTensor {
@@ -132,7 +140,7 @@ pub enum WeightsError {
         /// The file that holds it.
         file: String,
         /// The format in the file.
-        dtype: Dtype,
+        dtype: StoredType,
     },
     /// A tensor's bytes could not be turned into a tensor of the wanted dtype and device.
     #[error("{file}: tensor `{tensor}` cannot be loaded")]

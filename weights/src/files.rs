@@ -1,6 +1,7 @@
 //! The files of a checkpoint: a folder on disk, or bytes inside the program.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,13 @@ pub enum Files {
     Embedded(&'static [(&'static str, &'static [u8])]),
     /// Pairs of file name and content, made by the program.
     Made(Arc<[(String, Vec<u8>)]>),
+    /// Files made from what a single file holds.
+    Unpacked {
+        /// The file that they are made from.
+        origin: PathBuf,
+        /// Contents by name.
+        contents: Arc<BTreeMap<String, Vec<u8>>>,
+    },
 }
 
 impl Files {
@@ -32,7 +40,9 @@ impl Files {
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(source) => Err(WeightsError::Unreadable { file: self.describe(name), source }),
             },
-            Self::Embedded(_) | Self::Made(_) => Ok(self.in_memory(name).map(Cow::Borrowed)),
+            Self::Embedded(_) | Self::Made(_) | Self::Unpacked { .. } => {
+                Ok(self.in_memory(name).map(Cow::Borrowed))
+            }
         }
     }
 
@@ -69,12 +79,14 @@ impl Files {
         Ok(Some(value))
     }
 
-    /// File `name` as an error message calls it: its path, or `built-in NAME`.
+    /// File `name` as an error message calls it: its path, `built-in NAME`, or the file that it
+    /// was made from.
     pub fn describe(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) => folder.join(name).display().to_string(),
             Self::Embedded(_) => format!("built-in {name}"),
             Self::Made(_) => format!("made-up {name}"),
+            Self::Unpacked { origin, .. } => format!("{} ({name})", origin.display()),
         }
     }
 
@@ -82,7 +94,9 @@ impl Files {
     pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).is_file(),
-            Self::Embedded(_) | Self::Made(_) => self.in_memory(name).is_some(),
+            Self::Embedded(_) | Self::Made(_) | Self::Unpacked { .. } => {
+                self.in_memory(name).is_some()
+            }
         }
     }
 
@@ -92,6 +106,7 @@ impl Files {
             Self::Folder(folder) => folder.display().to_string(),
             Self::Embedded(_) => "built-in checkpoint".to_owned(),
             Self::Made(_) => "made-up checkpoint".to_owned(),
+            Self::Unpacked { origin, .. } => origin.display().to_string(),
         }
     }
 
@@ -110,6 +125,7 @@ impl Files {
             }
             Self::Embedded(files) => files.iter().map(|(name, _)| (*name).to_owned()).collect(),
             Self::Made(files) => files.iter().map(|(name, _)| name.clone()).collect(),
+            Self::Unpacked { contents, .. } => contents.keys().cloned().collect(),
         };
         names.sort();
         Ok(names)
@@ -127,7 +143,8 @@ impl Files {
             Self::Made(files) => {
                 files.iter().find(|(found, _)| found == name).map(|(_, bytes)| bytes.as_slice())
             }
-            _ => self.embedded(name),
+            Self::Unpacked { contents, .. } => contents.get(name).map(Vec::as_slice),
+            Self::Folder(_) | Self::Embedded(_) => self.embedded(name),
         }
     }
 }

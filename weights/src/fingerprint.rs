@@ -27,7 +27,7 @@ impl Checkpoint {
         for tensor in self.tensors() {
             digest.update(format!("{} {:?} {:?}\n", tensor.name, tensor.dtype, tensor.shape));
             let bytes = self.bytes(tensor).unwrap_or_default();
-            digest.update(bytes.get(..SAMPLE).unwrap_or(bytes));
+            digest.update(bytes.get(..SAMPLE).unwrap_or(&bytes));
         }
         Ok(digest.finalize().into())
     }

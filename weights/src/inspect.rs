@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::DType;
-use safetensors::Dtype;
 
-use crate::{Checkpoint, TensorInfo};
+use crate::{Checkpoint, StoredType, TensorInfo};
 
 /// How large a checkpoint is and what it is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct Summary {
     /// Weight files, in the order of their first tensor's name.
     pub files: Vec<String>,
     /// The tensors stored in each dtype.
-    pub by_dtype: BTreeMap<Dtype, Count>,
+    pub by_dtype: BTreeMap<StoredType, Count>,
     /// The tensors of each top-level module: the first two segments of their names, such as
     /// `model.visual`, or one where there are only two, such as `lm_head` of `lm_head.weight`.
     pub by_module: BTreeMap<String, Count>,
@@ -63,7 +62,7 @@ impl Summary {
         self.by_dtype
             .iter()
             .map(|(stored, count)| match stored {
-                Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => count.parameters * size,
+                StoredType::Plain(_) if stored.is_float() => count.parameters * size,
                 _ => count.bytes,
             })
             .sum()

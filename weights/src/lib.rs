@@ -1,6 +1,7 @@
 //! Checkpoints as named tensors, and where they come from.
 //!
-//! A [`Checkpoint`] is opened from a Hugging Face folder or from bytes inside the program, and
+//! A [`Checkpoint`] is opened from a Hugging Face folder, from bytes inside the program or from a
+//! [`Gguf`] file, and
 //! gives a [`Weights`] view: tensors by name, cast to one dtype on one device as they are read.
 //! A [`ModelSource`] says which checkpoint a user means; [`pull`] brings one from the hub into
 //! the ordinary Hugging Face cache. What the tensors are for is not known here.
@@ -9,18 +10,24 @@ mod checkpoint;
 mod error;
 mod files;
 mod fingerprint;
+mod gguf;
 mod header;
 mod hub;
 mod inspect;
+mod quantise;
 mod random;
 mod source;
+mod stored;
 mod view;
 
-pub use checkpoint::{Checkpoint, TensorInfo};
+pub use checkpoint::{Checkpoint, Take, Taken, TensorInfo};
 pub use error::WeightsError;
 pub use files::Files;
+pub use gguf::{Gguf, GgufEntry, GgufTensor, GgufValue, GgufWriter};
 pub use hub::{HubOptions, PullEvent, cached, pull};
 pub use inspect::{Count, Summary};
+pub use quantise::{Recipe, quantise, to_f32_bytes};
 pub use safetensors::Dtype as StoredDtype;
 pub use source::ModelSource;
+pub use stored::{BlockType, StoredType};
 pub use view::Weights;

@@ -4,9 +4,14 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Shape, Tensor};
+use glm4v_kernels::{Embedding, Linear};
 
-use crate::{Checkpoint, TensorInfo, WeightsError, random};
+use crate::quantise::in_blocks;
+use crate::{
+    BlockType, Checkpoint, Recipe, StoredType, TensorInfo, WeightsError, quantise, random,
+};
 
 /// How many names an error about extra tensors lists.
 const LISTED: usize = 8;
@@ -22,12 +27,18 @@ pub struct Weights {
     prefix: String,
     dtype: DType,
     device: Device,
+    recipe: Option<Recipe>,
 }
 
 impl Weights {
     pub(crate) fn new(checkpoint: Checkpoint, dtype: DType, device: Device) -> Self {
         let accounted = checkpoint.tensors().map(|_| AtomicBool::new(false)).collect();
-        Self { checkpoint, accounted, prefix: String::new(), dtype, device }
+        Self { checkpoint, accounted, prefix: String::new(), dtype, device, recipe: None }
+    }
+
+    /// The same view, whose matrices become blocks as `recipe` says when they are read.
+    pub fn quantised(self, recipe: Option<Recipe>) -> Weights {
+        Self { recipe, ..self }
     }
 
     /// The view one segment (or several, dotted) further down: `weights.pp("layers").pp(3)`.
@@ -72,6 +83,38 @@ impl Weights {
         let info = self.find(name, shape)?;
         let tensor = self.load(info)?;
         self.cast(tensor, dtype, info)
+    }
+
+    /// Reads a layer's `weight` `(out, input)` and, with `bias`, its `bias` `(out)`. Weights that
+    /// are stored in blocks stay in them; others become blocks where the view's recipe says so.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn linear(&self, input: usize, out: usize, bias: bool) -> Result<Linear, WeightsError> {
+        if self.checkpoint.is_random() {
+            return self.made_up_linear(input, out, bias);
+        }
+        let info = self.find("weight", (out, input).into())?;
+        let bias = if bias { Some(self.tensor("bias", out)?) } else { None };
+        Ok(match self.load_in_blocks(info)? {
+            Some(weight) => Linear::quantised(Arc::new(weight), bias),
+            None => Linear::new(self.cast(self.load(info)?, self.dtype, info)?, bias),
+        })
+    }
+
+    /// Reads a table's `weight` `(rows, width)`, in blocks or not as [`Weights::linear`] does.
+    ///
+    /// # Errors
+    /// As [`Weights::tensor`].
+    pub fn embedding(&self, rows: usize, width: usize) -> Result<Embedding, WeightsError> {
+        if self.checkpoint.is_random() {
+            return Ok(Embedding::Dense(self.tensor("weight", (rows, width))?));
+        }
+        let info = self.find("weight", (rows, width).into())?;
+        Ok(match self.load_in_blocks(info)? {
+            Some(table) => Embedding::Quantised(Arc::new(table), self.dtype),
+            None => Embedding::Dense(self.cast(self.load(info)?, self.dtype, info)?),
+        })
     }
 
     /// Whether there is a tensor `name` under the prefix.
@@ -134,6 +177,22 @@ impl Weights {
         if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
     }
 
+    /// A layer that no file has, in blocks where the recipe says so.
+    fn made_up_linear(&self, input: usize, out: usize, bias: bool) -> Result<Linear, WeightsError> {
+        let weight = self.tensor("weight", (out, input))?;
+        let bias = if bias { Some(self.tensor("bias", out)?) } else { None };
+        let name = self.full_name("weight");
+        let chosen = self.recipe.and_then(|r| (r.choose)(r.blocks, &name, &[out, input]));
+        let Some(blocks) = chosen else { return Ok(Linear::new(weight, bias)) };
+        let quantised = QTensor::quantize(&weight, blocks.ggml());
+        let quantised = quantised.map_err(|source| WeightsError::Unloadable {
+            tensor: name,
+            file: self.checkpoint.weights_place(),
+            source: Box::new(source),
+        })?;
+        Ok(Linear::quantised(Arc::new(quantised), bias))
+    }
+
     /// A tensor that no file has, for measuring speed.
     fn made_up(&self, name: &str, shape: Shape, dtype: DType) -> Result<Tensor, WeightsError> {
         random::tensor(shape, dtype, &self.device).map_err(|source| WeightsError::Unloadable {
@@ -168,21 +227,15 @@ impl Weights {
 
     /// Copies a tensor as stored onto the device.
     fn load(&self, info: &TensorInfo) -> Result<Tensor, WeightsError> {
-        let dtype = match DType::try_from(info.dtype) {
-            Ok(
-                dtype @ (DType::F64
-                | DType::F32
-                | DType::F16
-                | DType::BF16
-                | DType::F8E4M3
-                | DType::U8
-                | DType::U32
-                | DType::I16
-                | DType::I32
-                | DType::I64),
-            ) => dtype,
-            // candle holds the remaining formats as bytes that no operation can compute with.
-            _ => {
+        let bytes = self.checkpoint.bytes(info).unwrap_or_default();
+        let loaded = match (info.dtype, info.dtype.dtype()) {
+            (StoredType::Blocks(blocks), _) => {
+                in_blocks(&bytes, blocks, info.shape.as_slice(), &self.device)
+                    .and_then(|tensor| tensor.dequantize(&self.device))
+            }
+            // Copies byte by byte where the data is not aligned, as embedded data may not be.
+            (_, Some(dtype)) => Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &self.device),
+            (_, None) => {
                 return Err(WeightsError::UnsupportedDtype {
                     tensor: info.name.clone(),
                     file: info.file.clone(),
@@ -190,10 +243,37 @@ impl Weights {
                 });
             }
         };
+        self.checkpoint.release(info);
+        loaded.map_err(|source| unloadable(info, source))
+    }
+
+    /// Reads a matrix in blocks: those that it is stored in, or those that the recipe chooses.
+    fn load_in_blocks(&self, info: &TensorInfo) -> Result<Option<QTensor>, WeightsError> {
+        let chosen = |recipe: &Recipe| (recipe.choose)(recipe.blocks, &info.name, &info.shape);
+        let blocks = match info.dtype {
+            StoredType::Blocks(blocks) => blocks,
+            StoredType::Plain(_) if info.dtype.is_float() => {
+                match self.recipe.as_ref().and_then(chosen) {
+                    Some(blocks) => blocks,
+                    None => return Ok(None),
+                }
+            }
+            StoredType::Plain(_) => return Ok(None),
+        };
+        let matrix = self.to_blocks(info, blocks).map_err(|source| unloadable(info, source))?;
+        self.checkpoint.release(info);
+        Ok(Some(matrix))
+    }
+
+    fn to_blocks(&self, info: &TensorInfo, blocks: BlockType) -> candle_core::Result<QTensor> {
         let bytes = self.checkpoint.bytes(info).unwrap_or_default();
-        // Copies byte by byte where the data is not aligned, as embedded data may not be.
-        Tensor::from_raw_buffer(bytes, dtype, &info.shape, &self.device)
-            .map_err(|source| unloadable(info, source))
+        let shape = info.shape.as_slice();
+        if info.dtype == StoredType::Blocks(blocks) {
+            return in_blocks(&bytes, blocks, shape, &self.device);
+        }
+        let width = shape.last().copied().unwrap_or(0);
+        let quantised = quantise(&bytes, info.dtype, width, blocks)?;
+        in_blocks(&quantised, blocks, shape, &self.device)
     }
 
     fn cast(

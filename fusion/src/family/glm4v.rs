@@ -17,13 +17,14 @@ pub(super) const FAMILY: Family = Family { model_types: &["glm4v", "glm46v", "gl
 /// `config.json`, under the names that it gives. The relatives of `glm4v` have the same form.
 #[derive(Deserialize)]
 pub(super) struct Config {
-    image_token_id: u32,
+    image_token_id: Option<u32>,
     video_token_id: Option<u32>,
     image_start_token_id: Option<u32>,
     image_end_token_id: Option<u32>,
     tie_word_embeddings: Option<bool>,
     text_config: TextConfig,
-    vision_config: Glm4vVisionConfig,
+    /// Missing where only the decoder is there, as in a GGUF file without its projector.
+    vision_config: Option<Glm4vVisionConfig>,
 }
 
 /// The part of `config.json` that tells which decoder it is.
@@ -74,16 +75,34 @@ pub(super) fn load_parts(
     let decoder_config = config.text_config.decoder(graphs.text, config.tie_word_embeddings)?;
     let decoder = Decoder::load(&decoder_config, &(graphs.names)(body), weights)?;
     ignore_prediction_layers(&weights.pp(body).pp("layers"), decoder_config.layers);
+    let vision = match &config.vision_config {
+        Some(tower) => {
+            let tower = Glm4vTower::load(tower, graphs.tower, &weights.pp(visual))?;
+            Some(load_vision(files, config, tower)?)
+        }
+        None => None,
+    };
+    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
+}
+
+fn load_vision(
+    files: &Files,
+    config: &Config,
+    tower: Glm4vTower,
+) -> Result<VisionModel, FusionError> {
+    let file = || files.describe("config.json");
+    let image_id = config
+        .image_token_id
+        .ok_or_else(|| FusionError::MissingField { file: file(), field: "image_token_id" })?;
     let preprocessor: PreprocessorConfig =
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
     let vision = SmartResizeVision {
         preprocessor: SmartResizePreprocessor::for_images(&preprocessor)?,
-        tower: Glm4vTower::load(&config.vision_config, graphs.tower, &weights.pp(visual))?,
-        image_id: config.image_token_id,
+        tower,
+        image_id,
         video: video_ids(config).map(|ids| VideoInput::from_files(files, ids)).transpose()?,
     };
-    let vision = Some(VisionModel::SmartResize(Box::new(vision)));
-    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
+    Ok(VisionModel::SmartResize(Box::new(vision)))
 }
 
 /// Layers after the last one predict further tokens at once, for speculative decoding. They are

@@ -67,7 +67,7 @@ pub(crate) fn model_type(files: &Files) -> Result<String, FusionError> {
 }
 
 /// Parses `config.json`.
-fn config<T: DeserializeOwned>(files: &Files) -> Result<T, FusionError> {
+pub(crate) fn config<T: DeserializeOwned>(files: &Files) -> Result<T, FusionError> {
     let missing = || FusionError::NoConfig { checkpoint: files.describe("") };
     files.read_json("config.json")?.ok_or_else(missing)
 }

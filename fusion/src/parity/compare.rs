@@ -12,7 +12,7 @@ pub(super) const TEXT_BOUND: f64 = 1e-4;
 const EQUAL_PIXELS: f64 = 0.999;
 
 /// One stage held against its reference.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StageReport {
     /// The stage's name, as the reference has it.
     pub stage: String,
@@ -29,6 +29,57 @@ pub struct StageReport {
     /// The first place that differs by more than the bound, and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_difference: Option<String>,
+    /// How far the distributions lie apart, where the values are logits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<Divergence>,
+}
+
+/// How far the distributions over the next token lie from the reference's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Divergence {
+    /// Rows compared.
+    pub rows: usize,
+    /// Kullback-Leibler divergence KL(reference ‖ ours) in nats, the mean over the rows.
+    pub kl: f64,
+    /// Share of rows whose likeliest token is the reference's.
+    pub top1: f64,
+}
+
+impl Divergence {
+    /// Compares logits `(rows, vocabulary)`.
+    ///
+    /// # Errors
+    /// When the shapes differ, or there are no rows.
+    pub fn of(found: &Tensor, reference: &Tensor) -> Result<Self, FusionError> {
+        let rows = |logits: &Tensor| -> Result<Vec<Vec<f64>>, FusionError> {
+            Ok(logits.to_dtype(DType::F64)?.to_vec2()?)
+        };
+        let (found, reference) = (rows(found)?, rows(reference)?);
+        let same = found.iter().map(Vec::len).eq(reference.iter().map(Vec::len));
+        if !same || reference.iter().all(Vec::is_empty) {
+            return Err(candle_core::Error::Msg("logits of different shapes".into()).into());
+        }
+        let (mut kl, mut agreed) = (0.0, 0);
+        for (found, reference) in found.iter().zip(&reference) {
+            let (q, p) = (log_softmax(found), log_softmax(reference));
+            kl += p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+            agreed += usize::from(largest(found) == largest(reference));
+        }
+        let rows = reference.len();
+        Ok(Self { rows, kl: kl / rows as f64, top1: agreed as f64 / rows as f64 })
+    }
+}
+
+fn log_softmax(logits: &[f64]) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logits.iter().map(|logit| (logit - most).exp()).sum();
+    logits.iter().map(|logit| logit - most - sum.ln()).collect()
+}
+
+/// The place of the largest logit.
+fn largest(logits: &[f64]) -> Option<usize> {
+    let places = logits.iter().enumerate();
+    places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
 }
 
 /// Floats within `bound · max(1, RMS of the reference)`.
@@ -109,6 +160,7 @@ pub(super) fn equal<T: PartialEq + std::fmt::Debug>(
         bound: 0.0,
         passed: differ == 0,
         first_difference,
+        divergence: None,
     }
 }
 
@@ -122,6 +174,7 @@ pub(super) fn failed(stage: &str, reason: String) -> StageReport {
         bound: 0.0,
         passed: false,
         first_difference: Some(reason),
+        divergence: None,
     }
 }
 
@@ -143,6 +196,7 @@ fn measure(stage: &str, found: &[f64], reference: &[f64], bound: f64) -> StageRe
         first_difference: first.and_then(|at| {
             Some(format!("at {at}: {}, the reference has {}", found.get(at)?, reference.get(at)?))
         }),
+        divergence: None,
     }
 }
 

@@ -14,7 +14,8 @@ mod templates;
 mod text;
 mod vision;
 
-pub use compare::StageReport;
+pub use compare::{Divergence, StageReport};
+pub use model::run_model;
 
 use crate::{FusionError, LoadOptions};
 use serde::Serialize;

@@ -15,16 +15,37 @@ pub(super) fn run(
     options: &LoadOptions,
     on_case: &mut dyn FnMut(CaseReport),
 ) -> Result<(), FusionError> {
+    if Case::files(folder)?.is_empty() {
+        return Err(no_cases(folder));
+    }
+    let checkpoint = Checkpoint::open(folder)?;
+    let model = Model::from_checkpoint(&checkpoint, &folder_name(folder), options)?;
+    run_model(folder, &model, on_case)
+}
+
+fn no_cases(folder: &Path) -> FusionError {
+    let reason = "no reference cases: expected <case>.json with <case>.safetensors beside it";
+    reference_error(folder, reason.into())
+}
+
+/// Holds `model` against every case in `folder`, whose own checkpoint is not looked at: another
+/// form of the same model, such as a GGUF file.
+///
+/// # Errors
+/// When the folder holds no cases.
+pub fn run_model(
+    folder: &Path,
+    model: &Model,
+    on_case: &mut dyn FnMut(CaseReport),
+) -> Result<(), FusionError> {
     let files = Case::files(folder)?;
     if files.is_empty() {
-        let reason = "no reference cases: expected <case>.json with <case>.safetensors beside it";
-        return Err(reference_error(folder, reason.into()));
+        return Err(no_cases(folder));
     }
     let name = folder_name(folder);
-    let model = Model::from_checkpoint(&Checkpoint::open(folder)?, &name, options)?;
     for file in files {
         let stages = match Case::read(&file) {
-            Ok(case) => run_case(&model, &case),
+            Ok(case) => run_case(model, &case),
             Err(error) => vec![compare::failed("files", error.to_string())],
         };
         let case = file.file_stem().unwrap_or_default().to_string_lossy();

@@ -115,7 +115,14 @@ impl Sequence<'_> {
             self.hold_rows(name, value, stages);
             self.hold_rows(&format!("lm_{name}"), value, stages); // as vision models call it
         }
-        self.hold_rows("logits", &decoder.logits(&hidden)?, stages);
+        let logits = decoder.logits(&hidden)?;
+        stages.hold("logits", |reference| {
+            let reference = sequence(reference, self.index, logits.dim(0)?)?;
+            let stage = self.stage("logits");
+            let report = compare::floats(&stage, &logits, &reference, self.bound)?;
+            let divergence = compare::Divergence::of(&logits, &reference).ok();
+            Ok(compare::StageReport { divergence, ..report })
+        });
         Ok(())
     }
 

@@ -27,9 +27,7 @@ impl Attention {
         let (q_width, kv_width) =
             (config.heads * config.head_dim, config.kv_heads * config.head_dim);
         let projection = |name: &str, width: usize| -> std::result::Result<Linear, LanguageError> {
-            let weights = weights.pp(name);
-            let bias = if config.qkv_bias { Some(weights.tensor("bias", width)?) } else { None };
-            Ok(Linear::new(weights.tensor("weight", (width, config.hidden_size))?, bias))
+            Ok(weights.pp(name).linear(config.hidden_size, width, config.qkv_bias)?)
         };
         let qkv = match names.qkv {
             QkvNames::Fused(name) => projection(name, q_width + 2 * kv_width)?,
@@ -39,11 +37,10 @@ impl Attention {
                 projection(v, kv_width)?,
             ])?,
         };
-        let output =
-            weights.pp(names.attention_output).tensor("weight", (config.hidden_size, q_width))?;
+        let output = weights.pp(names.attention_output);
         Ok(Self {
             qkv,
-            output: Linear::new(output, None),
+            output: output.linear(q_width, config.hidden_size, false)?,
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,

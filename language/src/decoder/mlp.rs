@@ -22,8 +22,7 @@ impl Mlp {
         weights: &Weights,
     ) -> std::result::Result<Self, LanguageError> {
         let projection = |name: &str, out: usize, width: usize| {
-            let weight = weights.pp(name).tensor("weight", (out, width))?;
-            Ok::<_, LanguageError>(Linear::new(weight, None))
+            Ok::<_, LanguageError>(weights.pp(name).linear(width, out, false)?)
         };
         let gate_up = match names.gate_up {
             GateUpNames::Fused(name) => projection(name, 2 * inner, hidden)?,

@@ -22,7 +22,7 @@ pub use rotary::{RotaryConfig, YarnConfig};
 
 use crate::LanguageError;
 use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::{Linear, RmsNorm, RotaryTable, Trace, activation_type};
+use glm4v_kernels::{Embedding, Linear, RmsNorm, RotaryTable, Trace, activation_type};
 use glm4v_weights::{Weights, WeightsError};
 use layer::Layer;
 
@@ -30,7 +30,8 @@ use layer::Layer;
 #[derive(Debug)]
 pub struct Decoder {
     config: DecoderConfig,
-    embeddings: Tensor,
+    embeddings: Embedding,
+    device: Device,
     layers: Vec<Layer>,
     final_norm: RmsNorm,
     head: Linear,
@@ -48,11 +49,11 @@ impl Decoder {
         weights: &Weights,
     ) -> std::result::Result<Self, LanguageError> {
         config.validate()?;
-        let table = (config.vocab_size, config.hidden_size);
-        let embeddings = weights.pp(&names.embeddings).tensor("weight", table)?;
+        let (rows, width) = (config.vocab_size, config.hidden_size);
+        let embeddings = weights.pp(&names.embeddings).embedding(rows, width)?;
         let head = match config.tied_embeddings {
-            true => embeddings.clone(),
-            false => weights.pp(&names.head).tensor("weight", table)?,
+            true => embeddings.as_head(),
+            false => weights.pp(&names.head).linear(width, rows, false)?,
         };
         let layers = (0..config.layers)
             .map(|i| Layer::load(config, names, i, &weights.pp(&names.layers).pp(i)))
@@ -60,9 +61,10 @@ impl Decoder {
         Ok(Self {
             config: config.clone(),
             embeddings,
+            device: weights.device().clone(),
             layers,
             final_norm: rms_norm(config, &weights.pp(&names.final_norm))?,
-            head: Linear::new(head, None),
+            head,
             cache_type: CacheType::default(),
         })
     }
@@ -74,7 +76,7 @@ impl Decoder {
 
     /// The device that the weights are on.
     pub fn device(&self) -> &Device {
-        self.embeddings.device()
+        &self.device
     }
 
     /// The type of the activations.
@@ -105,8 +107,7 @@ impl Decoder {
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.config.vocab_size) {
             return Err(LanguageError::TokenId { id, vocab_size: self.config.vocab_size });
         }
-        let ids = Tensor::new(ids, self.device())?;
-        Ok(self.embeddings.index_select(&ids, 0)?.to_dtype(self.dtype())?)
+        Ok(self.embeddings.look_up(ids)?.to_dtype(self.dtype())?)
     }
 
     /// Runs rows `(length, hidden)` that follow what is in the cache, and adds them to it.

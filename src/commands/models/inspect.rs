@@ -4,10 +4,12 @@ use super::locate;
 use crate::cli::{Exit, print_json, print_line};
 use anyhow::Context;
 use candle_core::DType;
-use glm4v::{Message, NANO, Part, Role};
-use glm4v_fusion::nano_checkpoint;
+use glm4v::{LoadOptions, Message, NANO, Part, Role};
+use glm4v_fusion::memory::{available_memory, needed};
+use glm4v_fusion::quantise::QUANTISED;
+use glm4v_fusion::{nano_checkpoint, open_checkpoint};
 use glm4v_language::{PromptFormat, PromptOptions};
-use glm4v_weights::{Checkpoint, Count, Files, Summary, TensorInfo};
+use glm4v_weights::{BlockType, Checkpoint, Count, Files, Summary, TensorInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -29,16 +31,47 @@ pub(super) struct Args {
 #[derive(Deserialize)]
 struct Config {
     model_type: String,
-    #[serde(alias = "seq_length")]
-    max_position_embeddings: Option<u64>,
+    #[serde(flatten)]
+    text: TextConfig,
     text_config: Option<TextConfig>,
     vision_config: Option<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct TextConfig {
     max_position_embeddings: Option<u64>,
+    num_hidden_layers: Option<u64>,
+    num_key_value_heads: Option<u64>,
+    head_dim: Option<u64>,
+    hidden_size: Option<u64>,
+    num_attention_heads: Option<u64>,
+    // The same in the original ChatGLM checkpoints.
+    seq_length: Option<u64>,
+    num_layers: Option<u64>,
+    multi_query_group_num: Option<u64>,
+    kv_channels: Option<u64>,
 }
+
+impl TextConfig {
+    fn context(&self) -> Option<u64> {
+        self.max_position_embeddings.or(self.seq_length)
+    }
+
+    /// Bytes of a token's keys and values in all layers, in f32.
+    fn cache_per_token(&self) -> Option<u64> {
+        let heads = self.num_key_value_heads.or(self.multi_query_group_num);
+        let heads = heads.or(self.num_attention_heads)?;
+        let layers = self.num_hidden_layers.or(self.num_layers)?;
+        let head_dim = match self.head_dim.or(self.kv_channels) {
+            Some(head_dim) => head_dim,
+            None => self.hidden_size?.checked_div(self.num_attention_heads?)?,
+        };
+        [2, layers, heads, head_dim, 4].into_iter().try_fold(1, u64::checked_mul)
+    }
+}
+
+/// Tokens of a conversation that count when it is said whether a model fits.
+const TOKENS: u64 = 8192;
 
 /// What is told of a model.
 #[derive(Serialize)]
@@ -52,8 +85,15 @@ struct Card<'a> {
     stored: BTreeMap<String, Size>,
     /// By the first two parts of the tensors' names.
     modules: BTreeMap<String, Size>,
-    /// Bytes that the weights take in memory, by the type that they are loaded as.
+    /// Bytes that the weights take in memory, by what --dtype or --quant loads them as.
     memory: BTreeMap<&'static str, u64>,
+    /// Whether weights, and the cache of 8192 tokens or of the context where that is shorter, fit
+    /// what is free; by the same. Empty where the system does not say what is free.
+    fits: BTreeMap<&'static str, bool>,
+    /// Bytes that a token of the conversation takes in the cache of keys and values, in f32.
+    cache_per_token: Option<u64>,
+    /// Bytes of memory that are free on this machine, where the system says it.
+    free: Option<u64>,
     /// The longest sequence, in tokens.
     context: Option<u64>,
     prompt: Prompt,
@@ -96,7 +136,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let checkpoint = if args.model == NANO {
         nano_checkpoint()?
     } else {
-        Checkpoint::open(locate(&args.model)?)?
+        open_checkpoint(&locate(&args.model)?, &LoadOptions::default())?
     };
     let card = card(&checkpoint, args)?;
     if args.json {
@@ -113,14 +153,16 @@ fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'
         .read_json("config.json")?
         .with_context(|| format!("{}: missing", files.describe("config.json")))?;
     let summary = Summary::of(checkpoint);
-    let memory = [("f32", DType::F32), ("bf16", DType::BF16), ("f16", DType::F16)];
     let tensor = |tensor: &'a TensorInfo| Tensor {
         name: &tensor.name,
         dtype: tensor.dtype.to_string(),
         shape: &tensor.shape,
         file: &tensor.file,
     };
-    let text_context = config.text_config.and_then(|text| text.max_position_embeddings);
+    let text = config.text_config.clone().unwrap_or(config.text);
+    let (context, cache_per_token) = (text.context(), text.cache_per_token());
+    let free = available_memory();
+    let memory = memory(checkpoint);
     let vision = config.vision_config.is_some();
     Ok(Card {
         model: &args.model,
@@ -128,13 +170,37 @@ fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'
         parameters: summary.total.parameters,
         stored: summary.by_dtype.iter().map(|(key, n)| (key.to_string(), n.into())).collect(),
         modules: summary.by_module.iter().map(|(key, n)| (key.clone(), n.into())).collect(),
-        memory: memory.map(|(name, dtype)| (name, summary.bytes_as(dtype))).into(),
+        fits: fits(&memory, cache_per_token, context, free),
+        memory,
+        cache_per_token,
+        free,
         files: summary.files,
-        context: text_context.or(config.max_position_embeddings),
+        context,
         prompt: prompt(files, &config.model_type, vision)?,
         model_type: config.model_type,
         tensors: args.tensors.then(|| checkpoint.tensors().map(tensor).collect()),
     })
+}
+
+/// Bytes that the weights take as f32, bf16, f16 and each quantised type.
+fn memory(checkpoint: &Checkpoint) -> BTreeMap<&'static str, u64> {
+    let plain = [("f32", DType::F32), ("bf16", DType::BF16), ("f16", DType::F16)];
+    let plain = plain.map(|(name, dtype)| (name, needed(checkpoint, dtype, None)));
+    let quantised = |blocks: BlockType| needed(checkpoint, DType::F32, Some(blocks));
+    plain.into_iter().chain(QUANTISED.map(|blocks| (blocks.name(), quantised(blocks)))).collect()
+}
+
+fn fits(
+    memory: &BTreeMap<&'static str, u64>,
+    cache_per_token: Option<u64>,
+    context: Option<u64>,
+    free: Option<u64>,
+) -> BTreeMap<&'static str, bool> {
+    let tokens = context.unwrap_or(TOKENS).min(TOKENS);
+    let cache = cache_per_token.unwrap_or(0).saturating_mul(tokens);
+    let fits =
+        |free| move |(&name, &weights): (&_, &u64)| (name, weights.saturating_add(cache) <= free);
+    free.map(|free| memory.iter().map(fits(free)).collect()).unwrap_or_default()
 }
 
 fn prompt(files: &Files, model_type: &str, vision: bool) -> anyhow::Result<Prompt> {
@@ -163,8 +229,20 @@ fn print(card: &Card<'_>) -> std::io::Result<()> {
     for (dtype, size) in &card.stored {
         line("stored as", format!("{dtype}: {}", describe(size)))?;
     }
-    for (dtype, bytes) in &card.memory {
-        line("weights as", format!("{dtype}: {} in memory", mebibytes(*bytes)))?;
+    for (loaded_as, bytes) in &card.memory {
+        let fits = match card.fits.get(loaded_as) {
+            Some(true) => ", fits",
+            Some(false) => ", does not fit",
+            None => "",
+        };
+        line("weights as", format!("{loaded_as}: {} in memory{fits}", mebibytes(*bytes)))?;
+    }
+    if let Some(bytes) = card.cache_per_token {
+        let full = format!("{} for {TOKENS} tokens", mebibytes(bytes.saturating_mul(TOKENS)));
+        line("cache", format!("{:.1} KiB a token, {full}", bytes as f64 / 1024.0))?;
+    }
+    if let Some(free) = card.free {
+        line("free now", mebibytes(free))?;
     }
     for (module, size) in &card.modules {
         line("module", format!("{module}: {}", describe(size)))?;

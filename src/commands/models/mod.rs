@@ -2,6 +2,7 @@
 
 mod inspect;
 mod list;
+mod quantize;
 
 use crate::cli::{Console, Exit, download_progress, print_line};
 use anyhow::bail;
@@ -15,6 +16,7 @@ Examples:
   glm4v models list
   glm4v models pull glm-4.1v
   glm4v models inspect zai-org/GLM-4.1V-9B-Thinking
+  glm4v models quantize glm-ocr glm-ocr-q8_0.gguf --quant q8_0
   glm4v describe --model \"$(glm4v models path glm-4.1v)\" photo.png
 
 Models from the hub are kept in the ordinary Hugging Face cache. HF_HOME, HF_HUB_CACHE,
@@ -37,6 +39,7 @@ enum ModelsCommand {
     /// Print the folder of a model; nothing is fetched
     Path(ModelName),
     Inspect(inspect::Args),
+    Quantize(quantize::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +54,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         ModelsCommand::Pull(name) => print_path(&fetch(&name.model, console)?),
         ModelsCommand::Path(name) => print_path(&locate(&name.model)?),
         ModelsCommand::Inspect(args) => inspect::run(args),
+        ModelsCommand::Quantize(args) => quantize::run(args, console),
     }
 }
 

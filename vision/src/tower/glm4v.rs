@@ -207,7 +207,9 @@ fn load_downsample(
     let weight = weights.tensor("weight", (out, hidden, merge, merge))?;
     let weight =
         weight.permute((0, 2, 3, 1))?.contiguous()?.reshape((out, merge * merge * hidden))?;
-    Ok(Linear::new(weight, Some(weights.tensor("bias", out)?)))
+    // llama.cpp's files may lack the bias where it is zero.
+    let bias = weights.contains("bias").then(|| weights.tensor("bias", out)).transpose()?;
+    Ok(Linear::new(weight, bias))
 }
 
 fn load_projector(

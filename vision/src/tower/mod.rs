@@ -25,9 +25,7 @@ fn linear(
     output: usize,
     bias: bool,
 ) -> std::result::Result<Linear, WeightsError> {
-    let weight = weights.tensor("weight", (output, input))?;
-    let bias = if bias { Some(weights.tensor("bias", output)?) } else { None };
-    Ok(Linear::new(weight, bias))
+    weights.linear(input, output, bias)
 }
 
 /// Splits a fused `(length, 3 · heads · d)` projection, laid out `[3, heads, d]`, into queries,

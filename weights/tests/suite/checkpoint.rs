@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use crate::common::{Stored, folder, golden, parse, safetensors, sharded, with_header};
 use candle_core::{DType, Device, Tensor};
-use glm4v_weights::{Checkpoint, StoredDtype, Summary, Weights, WeightsError};
+use glm4v_weights::{Checkpoint, StoredDtype, StoredType, Summary, Weights, WeightsError};
 use proptest::prelude::*;
 
 const GOLDENS: [&str; 8] =
@@ -119,7 +119,10 @@ fn each_format_is_read_by_its_definition() {
 fn a_format_without_arithmetic_is_refused_by_name() {
     let checkpoint = open_one(safetensors(&[("mask", "BOOL", &[2], &[0, 1])])).unwrap();
     let error = f32_view(&checkpoint).tensor("mask", 2).unwrap_err();
-    assert!(matches!(error, WeightsError::UnsupportedDtype { dtype: StoredDtype::BOOL, .. }));
+    assert!(matches!(
+        error,
+        WeightsError::UnsupportedDtype { dtype: StoredType::Plain(StoredDtype::BOOL), .. }
+    ));
     assert!(error.to_string().ends_with("tensor `mask` is stored as BOOL, which is not supported"));
 }
 
@@ -247,7 +250,7 @@ fn a_summary_counts_what_the_headers_say() {
     let bytes: u64 = expected.iter().map(|(.., bytes)| bytes.len() as u64).sum();
     assert_eq!(summary.total.tensors, expected.len());
     assert_eq!((summary.total.bytes, summary.total.parameters), (bytes, bytes / 4));
-    assert_eq!(summary.by_dtype.keys().collect::<Vec<_>>(), [&StoredDtype::F32]);
+    assert_eq!(summary.by_dtype.keys().collect::<Vec<_>>(), [&StoredType::Plain(StoredDtype::F32)]);
     let modules: Vec<&str> = summary.by_module.keys().map(String::as_str).collect();
     assert_eq!(modules, ["lm_head", "model.language_model", "model.visual"]);
     let parameters: u64 = summary.by_module.values().map(|count| count.parameters).sum();

@@ -1,0 +1,138 @@
+//! Checkpoints as GGUF files that llama.cpp loads, their matrices quantised by a recipe.
+
+mod metadata;
+mod plan;
+
+use crate::FusionError;
+use crate::quantise::loaded_as;
+use glm4v_weights::{
+    BlockType, Checkpoint, GgufTensor, GgufValue, GgufWriter, StoredDtype, StoredType,
+    WeightsError, quantise, to_f32_bytes,
+};
+use plan::Planned;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// The text model's file.
+    pub model: PathBuf,
+    /// The projector's file, of models with eyes.
+    pub mmproj: Option<PathBuf>,
+    /// Bytes of both.
+    pub bytes: u64,
+}
+
+/// Writes `checkpoint` to `path`, and its tower and projector to `mmproj-NAME` beside it, with
+/// matrices in `blocks` by the recipe of that name ([`crate::quantise`]). Tensors are read,
+/// quantised and written one by one; files get their names when they are complete. Layers that
+/// predict further tokens are left out.
+///
+/// `progress` is called with the bytes written so far and all that will be.
+///
+/// # Errors
+/// When a file is there already or cannot be written, when the checkpoint's tower or tokenizer has
+/// no form in GGUF, or when a tensor is not as the configuration says.
+pub fn export(
+    checkpoint: &Checkpoint,
+    path: &Path,
+    blocks: BlockType,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Exported, FusionError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let plan = plan::plan(checkpoint)?;
+    let mmproj = plan.tower.is_some().then(|| path.with_file_name(format!("mmproj-{name}")));
+    for path in [Some(path), mmproj.as_deref()].into_iter().flatten() {
+        if path.exists() {
+            return Err(exported(path, std::io::ErrorKind::AlreadyExists.into()));
+        }
+    }
+    let mut parts = vec![(path, &plan.text, metadata::text(checkpoint, &plan, blocks, &name)?)];
+    if let (Some(path), Some(tower)) = (&mmproj, &plan.tower) {
+        parts.push((path, tower, metadata::tower(checkpoint, blocks, &name)?));
+    }
+    let header = |planned: &Planned| GgufTensor {
+        name: planned.name.clone(),
+        shape: planned.shape.clone(),
+        stored: stored_as(planned, blocks),
+    };
+    let all = parts.iter().flat_map(|(_, tensors, _)| tensors.iter());
+    let total = all.map(|planned| header(planned).bytes()).sum();
+    let mut done = 0;
+    for (path, tensors, metadata) in parts {
+        let partial = path.with_extension("gguf.part");
+        let mut write = || -> Result<(), FusionError> {
+            let failed = |source| exported(&partial, source);
+            let file = BufWriter::new(File::create(&partial).map_err(failed)?);
+            let headers = tensors.iter().map(header).collect();
+            let mut writer = GgufWriter::new(file, &metadata, headers).map_err(failed)?;
+            for planned in tensors {
+                let bytes = content(checkpoint, planned, stored_as(planned, blocks))?;
+                writer.tensor(&bytes).map_err(failed)?;
+                done += bytes.len() as u64;
+                progress(done, total);
+            }
+            let file = writer.finish().map_err(failed)?;
+            file.get_ref().sync_all().map_err(failed)?;
+            std::fs::rename(&partial, path).map_err(|source| exported(path, source))
+        };
+        if let Err(error) = write() {
+            let _ = std::fs::remove_file(&partial);
+            return Err(error);
+        }
+    }
+    Ok(Exported { model: path.to_owned(), mmproj, bytes: total })
+}
+
+fn exported(path: &Path, source: std::io::Error) -> FusionError {
+    WeightsError::Unwritable { path: path.to_owned(), source }.into()
+}
+
+/// The format that a tensor gets: its blocks, or f32.
+fn stored_as(planned: &Planned, blocks: BlockType) -> StoredType {
+    let f32 = StoredType::Plain(StoredDtype::F32);
+    match planned.sources.first() {
+        Some(source) => match loaded_as(source, Some(blocks), f32) {
+            stored @ StoredType::Blocks(_) => stored,
+            StoredType::Plain(_) => f32,
+        },
+        None => f32,
+    }
+}
+
+/// The bytes of a tensor.
+fn content(
+    checkpoint: &Checkpoint,
+    planned: &Planned,
+    stored: StoredType,
+) -> Result<Vec<u8>, FusionError> {
+    let mut content = Vec::new();
+    for source in &planned.sources {
+        let bytes = checkpoint.bytes(source).unwrap_or_default();
+        let ordered = planned.order.apply(&bytes, source);
+        let width = source.shape.last().copied().unwrap_or(1);
+        let converted = match stored {
+            StoredType::Blocks(_) if stored == source.dtype => Ok(ordered.into_owned()),
+            StoredType::Blocks(blocks) => quantise(&ordered, source.dtype, width, blocks),
+            StoredType::Plain(_) => to_f32_bytes(&ordered, source.dtype, width),
+        };
+        checkpoint.release(source);
+        let failed = |source_error| WeightsError::Unloadable {
+            tensor: source.name.clone(),
+            file: source.file.clone(),
+            source: Box::new(source_error),
+        };
+        let converted = converted.map_err(failed)?;
+        if content.is_empty() {
+            content = converted;
+        } else {
+            content.extend(converted);
+        }
+    }
+    Ok(content)
+}
+
+/// A pair of metadata.
+type Pair = (String, GgufValue);

@@ -1,0 +1,113 @@
+//! Which of a model's tensors are quantised, and to what: the recipes that `--quant` names.
+//!
+//! A recipe is named after its block type.
+//!
+//! - Matrices of the decoder, the tower and the projector get the type.
+//! - The embedding table and the head get `q6_k` if the type has fewer bits: an error there goes
+//!   straight into a row or a logit.
+//! - Norms, biases, routers, position tables, class embeddings and convolutions stay as they are:
+//!   they are small, or one wrong number in them is felt everywhere.
+//! - Rows that are no whole number of blocks get a type with smaller blocks and no fewer bits
+//!   (`q4_k` → `q5_0`, `q5_k` → `q5_1`, `q6_k` → `q8_0`), as in llama.cpp; rows that are no
+//!   multiple of 32 numbers stay as they are.
+
+use glm4v_weights::{BlockType, Checkpoint, Recipe, StoredType, TensorInfo};
+
+/// Types that a model can be quantised to while it is loaded.
+pub const QUANTISED: [BlockType; 8] = [
+    BlockType::Q4_0,
+    BlockType::Q4_1,
+    BlockType::Q4K,
+    BlockType::Q5_0,
+    BlockType::Q5_1,
+    BlockType::Q5K,
+    BlockType::Q6K,
+    BlockType::Q8_0,
+];
+
+/// The recipe that is named after `blocks`.
+pub fn recipe(blocks: BlockType) -> Recipe {
+    Recipe { blocks, choose }
+}
+
+/// Parts of names whose matrices stay as they are.
+const KEPT: [&str; 4] = ["mlp.gate.weight", "position_embedding", "eh_proj", "rotary_pos_emb"];
+/// Parts of names of embedding tables and heads, in both forms of checkpoints.
+const TABLES: [&str; 5] =
+    ["embed_tokens", "word_embeddings", "lm_head", "output_layer", "shared_head.head"];
+
+fn choose(blocks: BlockType, name: &str, shape: &[usize]) -> Option<BlockType> {
+    let [_, width] = *shape else { return None };
+    if !name.ends_with(".weight") || KEPT.iter().any(|kept| name.contains(kept)) {
+        return None;
+    }
+    let table = TABLES.iter().any(|table| name.contains(table));
+    let wanted = if table { blocks.max(BlockType::Q6K) } else { blocks };
+    [wanted, with_smaller_blocks(wanted)]
+        .into_iter()
+        .find(|blocks| width > 0 && width.is_multiple_of(blocks.block_size()))
+}
+
+/// The type of blocks of 32 that takes the place of a type of larger blocks.
+fn with_smaller_blocks(blocks: BlockType) -> BlockType {
+    match blocks {
+        BlockType::Q2K | BlockType::Q3K => BlockType::Q4_0,
+        BlockType::Q4K => BlockType::Q5_0,
+        BlockType::Q5K => BlockType::Q5_1,
+        BlockType::Q6K => BlockType::Q8_0,
+        other => other,
+    }
+}
+
+/// The format that `tensor` has once it is loaded, with plain numbers as `plain`.
+pub fn loaded_as(tensor: &TensorInfo, blocks: Option<BlockType>, plain: StoredType) -> StoredType {
+    match tensor.dtype {
+        StoredType::Plain(_) if tensor.dtype.is_float() => {
+            let chosen = blocks.and_then(|blocks| choose(blocks, &tensor.name, &tensor.shape));
+            chosen.map_or(plain, StoredType::Blocks)
+        }
+        stored => stored,
+    }
+}
+
+/// Tensors that the recipe would have in `blocks`, but whose rows are no whole number of blocks,
+/// with what they get: `None` when they stay as they are.
+pub fn exceptions(checkpoint: &Checkpoint, blocks: BlockType) -> Vec<(String, Option<BlockType>)> {
+    let exception = |tensor: &TensorInfo| {
+        let plain = matches!(tensor.dtype, StoredType::Plain(_)) && tensor.dtype.is_float();
+        let [_, width] = *tensor.shape.as_slice() else { return None };
+        // The recipe's choice if all rows were whole blocks.
+        let wanted = choose(blocks, &tensor.name, &[1, 256]).filter(|_| plain)?;
+        let got = choose(blocks, &tensor.name, &[1, width]);
+        (got != Some(wanted)).then(|| (tensor.name.clone(), got))
+    };
+    checkpoint.tensors().filter_map(exception).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recipe_is_as_documented() {
+        use BlockType::*;
+        let cases = [
+            (Q4K, "model.layers.0.mlp.down_proj.weight", vec![512, 1024], Some(Q4K)),
+            (Q4K, "model.layers.0.mlp.down_proj.weight", vec![512, 96], Some(Q5_0)),
+            (Q5K, "model.layers.0.mlp.down_proj.weight", vec![512, 96], Some(Q5_1)),
+            (Q6K, "model.visual.blocks.0.attn.qkv.weight", vec![512, 96], Some(Q8_0)),
+            (Q4_0, "model.visual.merger.gate_proj.weight", vec![512, 72], None),
+            (Q4K, "model.language_model.embed_tokens.weight", vec![9, 256], Some(Q6K)),
+            (Q4_0, "lm_head.weight", vec![9, 96], Some(Q8_0)),
+            (Q8_0, "lm_head.weight", vec![9, 256], Some(Q8_0)),
+            (Q4K, "model.layers.1.mlp.gate.weight", vec![8, 256], None),
+            (Q4K, "model.visual.embeddings.position_embedding.weight", vec![64, 256], None),
+            (Q4K, "model.visual.downsample.weight", vec![256, 256, 2, 2], None),
+            (Q4K, "model.layers.0.input_layernorm.weight", vec![256], None),
+            (Q4K, "transformer.vision.boi", vec![1, 256], None),
+        ];
+        for (blocks, name, shape, expected) in cases {
+            assert_eq!(choose(blocks, name, &shape), expected, "{name} {shape:?}");
+        }
+    }
+}

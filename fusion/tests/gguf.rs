@@ -1,0 +1,262 @@
+//! GGUF files that llama.cpp's converter and quantiser made (`tests/fixtures/gguf`), against what
+//! llama.cpp computes with them and against what the reference computed before the conversion.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
+use glm4v_fusion::parity::{StageReport, run_model};
+use glm4v_fusion::{FusionError, LoadOptions, Model, export, open_checkpoint};
+use glm4v_weights::{BlockType, Checkpoint};
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf").join(name)
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/goldens").join(name)
+}
+
+/// The model in a fixture, with its eyes when it has them.
+fn load(name: &str) -> Model {
+    let mmproj = fixture(&format!("mmproj-{name}.gguf"));
+    let options =
+        LoadOptions { mmproj: mmproj.is_file().then_some(mmproj), ..LoadOptions::default() };
+    let path = fixture(&format!("{name}.gguf"));
+    Model::load(path.to_str().unwrap(), &options).unwrap()
+}
+
+/// All stages of all cases in a folder, under the case's name.
+fn stages(folder: &Path, model: &Model) -> Vec<(String, StageReport)> {
+    let mut stages = Vec::new();
+    run_model(folder, model, &mut |case| {
+        // Videos are left out: GGUF does not say in which words a frame's time is told.
+        if !case.case.ends_with("/video") {
+            stages.extend(case.stages.into_iter().map(|stage| (case.case.clone(), stage)));
+        }
+    })
+    .unwrap();
+    assert!(!stages.is_empty());
+    stages
+}
+
+/// Ids, positions and greedy tokens are equal, and everything else within `bound` times the
+/// reference's root mean square.
+fn near(folder: &Path, model: &Model, bound: f64) {
+    for (case, stage) in stages(folder, model) {
+        if stage.bound == 0.0 {
+            assert!(stage.passed, "{case}: {stage:?}");
+        } else {
+            assert!(stage.max_relative_error <= bound, "{case}: {stage:?}");
+            let near = stage.divergence.is_none_or(|found| found.kl < bound * bound / 10.0);
+            assert!(near, "{case}: {stage:?}");
+        }
+    }
+}
+
+#[test]
+fn text_models_compute_what_llama_cpp_does() {
+    // llama.cpp rounds rows to f16 where weights are in f16.
+    for name in ["glm_ocr", "glm4v_moe"] {
+        near(&fixture(name), &load(name), 1e-2);
+    }
+    // Both round rows to 8 bits where weights are in blocks, in steps that differ between their
+    // kernels; in these random models that can decide which of two near tokens is the first.
+    for name in ["chatglm", "glm4v", "every_type"] {
+        let stages = stages(&fixture(name), &load(name));
+        let ids = stages.iter().find(|(_, stage)| stage.stage == "prompt_ids").unwrap();
+        assert!(ids.1.passed, "{ids:?}");
+        let divergence = stages.iter().find_map(|(_, stage)| stage.divergence).unwrap();
+        assert!(divergence.kl < 5e-3 && divergence.top1 > 0.85, "{name}: {divergence:?}");
+    }
+}
+
+#[test]
+fn vision_models_compute_what_the_reference_did() {
+    // Weights in f16 have a relative error of 5e-4 at most, which the layers of a random model
+    // amplify; a tensor out of place gives an error of about 1.
+    for name in ["glm_ocr", "glm4v_moe"] {
+        near(&golden(name), &load(name), 5e-2);
+    }
+}
+
+#[test]
+fn vision_models_in_blocks_stay_near_the_reference() {
+    let stages = stages(&golden("glm4v"), &load("glm4v"));
+    for (case, stage) in &stages {
+        let whole = ["prompt_ids", "input_ids", "position_ids", "image_grid_thw"];
+        if whole.iter().any(|name| stage.stage.starts_with(name)) {
+            assert!(stage.passed, "{case}: {stage:?}");
+        }
+    }
+    let divergences: Vec<_> = stages.iter().filter_map(|(_, stage)| stage.divergence).collect();
+    assert_eq!(divergences.len(), 3);
+    for divergence in divergences {
+        assert!(divergence.kl < 0.06 && divergence.top1 > 0.5, "{divergence:?}");
+    }
+}
+
+#[test]
+fn without_a_projector_the_decoder_alone_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::copy(fixture("glm_ocr.gguf"), &path).unwrap();
+    let has_eyes = || {
+        let model = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
+        model.info().vision
+    };
+    assert!(!has_eyes());
+    // The only projector in the folder is taken by itself, and a model of another width is not.
+    let beside = folder.path().join("mmproj-F16.gguf");
+    std::fs::copy(fixture("mmproj-glm4v.gguf"), &beside).unwrap();
+    assert!(!has_eyes());
+    std::fs::copy(fixture("mmproj-glm_ocr.gguf"), &beside).unwrap();
+    assert!(has_eyes());
+    std::fs::copy(&beside, folder.path().join("mmproj-F32.gguf")).unwrap();
+    assert!(!has_eyes());
+}
+
+#[test]
+fn a_wrong_projector_is_named() {
+    let open = |model: &str, mmproj: &str| -> FusionError {
+        let options = LoadOptions { mmproj: Some(fixture(mmproj)), ..LoadOptions::default() };
+        open_checkpoint(&fixture(model), &options).unwrap_err()
+    };
+    let error = open("glm_ocr.gguf", "mmproj-glm4v.gguf").to_string();
+    assert!(
+        error.contains("mmproj-glm4v.gguf") && error.contains("glm_ocr.gguf has 48"),
+        "{error}"
+    );
+    let error = open("glm_ocr.gguf", "glm4v.gguf").to_string();
+    assert!(error.contains("glm4v.gguf") && error.contains("projector of type"), "{error}");
+    let error = open_checkpoint(&fixture("mmproj-glm4v.gguf"), &LoadOptions::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("--mmproj"), "{error}");
+}
+
+/// What is said of a damaged copy of a fixture.
+fn refusal(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn damaged_files_are_refused_by_name() {
+    let good = std::fs::read(fixture("glm4v.gguf")).unwrap();
+    let refused = |bytes: &[u8], expected: &str| {
+        let error = refusal(bytes);
+        assert!(error.contains("damaged.gguf") && error.contains(expected), "{error}");
+    };
+    refused(&[], "no GGUF file");
+    refused(b"GGML", "no GGUF file");
+    refused(b"version https://git-lfs.github.com/spec/v1", "git lfs pull");
+    refused(&good[..20], "cut short");
+    refused(&good[..good.len() - 2000], "cut short; download it again");
+    let replaced = |from: &[u8], to: &[u8]| {
+        let mut bytes = good.clone();
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes
+    };
+    refused(&replaced(&3u32.to_le_bytes(), &1u32.to_le_bytes()), "version 1");
+    refused(&replaced(&3u32.to_le_bytes(), &3u32.to_be_bytes()), "big-endian");
+    refused(&replaced(b"blk.0.ffn_down", b"blk.0.ffn_gone"), "blk.0.ffn_gone");
+    refused(&replaced(b"glm4.embedding_length", b"glm4.embedding_lengtX"), "glm4.embedding_length");
+    // The type of a tensor follows its two sizes.
+    let name = b"blk.0.ffn_down.weight";
+    let at = good.windows(name.len()).position(|window| window == name).unwrap() + name.len();
+    let mut bytes = good.clone();
+    bytes[at + 20] = 99;
+    refused(&bytes, "blk.0.ffn_down.weight`: number format 99");
+    let mut bytes = good.clone();
+    bytes[at + 4..at + 12].copy_from_slice(&u64::MAX.to_le_bytes());
+    refused(&bytes, "blk.0.ffn_down.weight`: sizes");
+}
+
+#[test]
+fn mutated_headers_are_never_more_than_an_error() {
+    let good = std::fs::read(fixture("glm4v.gguf")).unwrap();
+    let header = good.windows(18).rposition(|window| window == b"output_norm.weight").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mutated.gguf");
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for _ in 0..400 {
+        let mut bytes = good.clone();
+        for _ in 0..=random(3) {
+            let at = random(header + 64);
+            bytes[at] = match random(3) {
+                0 => 0xff,
+                1 => bytes[at] ^ (1 << random(8)),
+                _ => random(256) as u8,
+            };
+        }
+        if random(8) == 0 {
+            bytes.truncate(random(good.len()));
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        refused +=
+            usize::from(Model::load(path.to_str().unwrap(), &LoadOptions::default()).is_err());
+    }
+    assert!((50..400).contains(&refused), "{refused} of 400 were refused");
+}
+
+#[test]
+fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
+    for (name, quant) in [
+        ("glm", BlockType::Q4_0),
+        ("glm4", BlockType::Q5K),
+        ("glm4v", BlockType::Q4K),
+        ("glm_ocr", BlockType::Q8_0),
+        ("glm4v_moe", BlockType::Q5_1),
+    ] {
+        let checkpoint = Checkpoint::open(golden(name)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.gguf");
+        let mut last = (0, 0);
+        let written = export(&checkpoint, &path, quant, &mut |done, total| last = (done, total));
+        let written = written.unwrap();
+        assert_eq!(last, (written.bytes, written.bytes));
+        let eyes = ["glm4v", "glm_ocr", "glm4v_moe"].contains(&name);
+        assert_eq!(written.mmproj, eyes.then(|| folder.path().join("mmproj-model.gguf")));
+        // Nothing half-written is left, and nothing is overwritten.
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1 + usize::from(eyes));
+        assert!(export(&checkpoint, &path, quant, &mut |_, _| ()).is_err());
+
+        let options = LoadOptions { quant: Some(quant), ..LoadOptions::default() };
+        let loaded = Model::from_checkpoint(&checkpoint, name, &options).unwrap();
+        let exported = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
+        assert_eq!(exported.info().vision, eyes);
+        let loaded = stages(&golden(name), &loaded);
+        for ((case, stage), (_, expected)) in stages(&golden(name), &exported).iter().zip(&loaded) {
+            assert_eq!(stage, expected, "{name} {case}");
+        }
+        let error = |stages: &[(String, StageReport)]| -> Vec<f64> {
+            stages.iter().filter_map(|(_, stage)| Some(stage.divergence?.kl)).collect()
+        };
+        assert!(error(&loaded).iter().all(|kl| (1e-9..0.5).contains(kl)), "{:?}", error(&loaded));
+    }
+}
+
+#[test]
+fn what_gguf_has_no_form_for_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(golden("glm4v_9b")).unwrap();
+    let path = folder.path().join("model.gguf");
+    let error = export(&checkpoint, &path, BlockType::Q8_0, &mut |_, _| ()).unwrap_err();
+    assert!(error.to_string().contains("GLM-4V-9B"), "{error}");
+    assert!(!path.exists());
+    // It can be quantised while it is loaded all the same.
+    let options = LoadOptions { quant: Some(BlockType::Q8_0), ..LoadOptions::default() };
+    let model = Model::from_checkpoint(&checkpoint, "glm4v_9b", &options).unwrap();
+    for (case, stage) in stages(&golden("glm4v_9b"), &model) {
+        if let Some(divergence) = stage.divergence {
+            assert!(divergence.kl < 1e-2, "{case}: {divergence:?}");
+        }
+    }
+}

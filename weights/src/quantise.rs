@@ -1,0 +1,100 @@
+//! Numbers into blocks of a few bits, and out of them, piece by piece.
+
+use candle_core::quantized::{QStorage, QTensor};
+use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+use crate::{BlockType, StoredType};
+
+/// Numbers that are in f32 at a time, for each thread: what is needed besides input and result.
+const PIECE: usize = 1 << 20;
+
+/// Which tensors become which blocks when they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe {
+    /// The type that the recipe is named after.
+    pub blocks: BlockType,
+    /// The type for a matrix, by the recipe's type, the tensor's name and its shape; `None`
+    /// leaves the matrix as it is.
+    pub choose: fn(BlockType, &str, &[usize]) -> Option<BlockType>,
+}
+
+/// Turns rows of `width` numbers, stored as `stored`, into blocks. The rows go through f32 in
+/// pieces, so little memory is needed besides the result.
+///
+/// # Errors
+/// When `width` is not whole blocks, or the numbers are of a kind that can't be computed with.
+pub fn quantise(
+    bytes: &[u8],
+    stored: StoredType,
+    width: usize,
+    blocks: BlockType,
+) -> Result<Vec<u8>> {
+    let (block, block_bytes) = stored.block();
+    if width == 0 || !width.is_multiple_of(blocks.block_size()) || !width.is_multiple_of(block) {
+        candle_core::bail!("rows of {width} numbers are no whole blocks of {}", blocks.name());
+    }
+    let (row_in, row_out) =
+        (width / block * block_bytes, width / blocks.block_size() * blocks.block_bytes());
+    if row_in == 0 || !bytes.len().is_multiple_of(row_in) {
+        candle_core::bail!("{} bytes are no whole rows of {width} numbers", bytes.len());
+    }
+    let rows = (PIECE / width).max(1);
+    let mut quantised = vec![0; bytes.len() / row_in * row_out];
+    quantised.par_chunks_mut(rows * row_out).zip(bytes.par_chunks(rows * row_in)).try_for_each(
+        |(to, from)| {
+            let numbers = to_f32(from, stored, (from.len() / row_in, width))?;
+            to.copy_from_slice(&QTensor::quantize(&numbers, blocks.ggml())?.data()?);
+            Ok::<_, candle_core::Error>(())
+        },
+    )?;
+    Ok(quantised)
+}
+
+/// Turns rows of `width` numbers, stored as `stored`, into f32, little endian.
+///
+/// # Errors
+/// As [`quantise`].
+pub fn to_f32_bytes(bytes: &[u8], stored: StoredType, width: usize) -> Result<Vec<u8>> {
+    let (block, block_bytes) = stored.block();
+    let row = (width / block).max(1) * block_bytes;
+    let numbers = to_f32(bytes, stored, (bytes.len() / row.max(1), width))?;
+    let numbers: Vec<f32> = numbers.flatten_all()?.to_vec1()?;
+    Ok(numbers.into_iter().flat_map(f32::to_le_bytes).collect())
+}
+
+/// Rows of numbers in f32.
+fn to_f32(bytes: &[u8], stored: StoredType, shape: (usize, usize)) -> Result<Tensor> {
+    match stored {
+        StoredType::Blocks(blocks) => {
+            in_blocks(bytes, blocks, shape, &Device::Cpu)?.dequantize(&Device::Cpu)
+        }
+        StoredType::Plain(_) => match stored.dtype() {
+            Some(dtype) if stored.is_float() => {
+                Tensor::from_raw_buffer(bytes, dtype, &[shape.0, shape.1], &Device::Cpu)?
+                    .to_dtype(DType::F32)
+            }
+            _ => candle_core::bail!("numbers stored as {stored} cannot be quantised"),
+        },
+    }
+}
+
+/// A matrix from its blocks' bytes.
+pub(crate) fn in_blocks(
+    bytes: &[u8],
+    blocks: BlockType,
+    shape: impl Into<candle_core::Shape>,
+    device: &Device,
+) -> Result<QTensor> {
+    /// candle looks at the bytes as blocks, whose widest field is two bytes.
+    const ALIGNED: usize = 2;
+    if bytes.as_ptr().align_offset(ALIGNED) != 0 {
+        candle_core::bail!("blocks at an odd place in memory");
+    }
+    let shape = shape.into();
+    if bytes.len() as u64 != blocks.bytes(shape.elem_count() as u64) {
+        candle_core::bail!("{} bytes are not {shape:?} in {}", bytes.len(), blocks.name());
+    }
+    QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, blocks.ggml())?, shape)
+}
