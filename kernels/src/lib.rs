@@ -28,7 +28,6 @@ pub use embedding::Embedding;
 pub use limits::Limits;
 pub use linear::Linear;
 pub use mapped::MappedFile;
-pub use matmul::{Form, PackedMatrix, Values};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::{RotaryLayout, RotaryTable};
 pub use trace::Trace;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 
-use crate::matmul::{Form, PackedMatrix, Values};
+use crate::matmul::{Form, PackedMatrix, Values, multiply_all};
 
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
 ///
@@ -162,21 +162,15 @@ fn forward_packed(parts: &[&PackedMatrix], bias: Option<&Tensor>, x: &Tensor) ->
         let widths: Vec<_> = parts.iter().map(|part| part.inputs()).collect();
         candle_core::bail!("rows {:?} on {:?} for weights {widths:?} wide", x.shape(), x.device());
     }
-    let width = parts.iter().map(|part| part.outputs()).sum();
+    let width: usize = parts.iter().map(|part| part.outputs()).sum();
     let bias = bias.map(|bias| bias.to_dtype(DType::F32)?.to_vec1::<f32>()).transpose()?;
     if bias.as_ref().is_some_and(|bias| bias.len() != width) {
         candle_core::bail!("the bias has not one value for each of {width} outputs");
     }
-    let mut out = vec![0.0; rows * width];
     let wide = x.to_dtype(DType::F32)?.contiguous()?;
-    with_values(&wide, |values| {
-        let Values::F32(values) = values else { return };
-        let mut offset = 0;
-        for part in parts {
-            let bias = bias.as_ref().map(|bias| &bias[offset..offset + part.outputs()]);
-            part.multiply(values, bias, &mut out, width, offset);
-            offset += part.outputs();
-        }
+    let out = with_values(&wide, |values| match values {
+        Values::F32(values) => multiply_all(parts, values, rows, bias.as_deref()),
+        Values::Bf16(_) => Vec::new(),
     })?;
     Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
 }

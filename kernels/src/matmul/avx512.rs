@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::avx512_blocks::Avx512Blocks;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, Tile, blocks, plain};
+use super::{Form, Kernel, Tile, avx512_pack, blocks};
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
@@ -43,7 +43,9 @@ impl Kernel for F32 {
     const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        plain::pack_f32(rows, packed);
+        assert!(rows.iter().all(|row| row.len() * R == packed.len()));
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit.
+        unsafe { avx512_pack::pack_f32(rows, packed) }
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
@@ -64,7 +66,10 @@ impl Kernel for Bf16 {
     const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        plain::pack_bf16(rows, packed);
+        assert!(rows.iter().all(|row| row.len().div_ceil(2) * R == packed.len()));
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and are
+        // those of all rows, which are cut from one matrix.
+        unsafe { avx512_pack::pack_bf16(rows, packed) }
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {

@@ -5,6 +5,7 @@
 //! weights, a block of their inputs at a time in the first-level cache, go past it.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -52,12 +53,12 @@ struct Out(*mut f32);
 unsafe impl Sync for Out {}
 
 impl<'a> Product<'a> {
-    /// Takes what [`PackedMatrix::multiply`] takes, and checks that it fits together.
+    /// Takes what [`PackedMatrix::multiply_on`] takes, and checks that it fits together.
     pub(super) fn new(
         weight: &'a PackedMatrix,
         x: &'a [f32],
         bias: Option<&'a [f32]>,
-        out: &'a mut [f32],
+        out: &'a mut [MaybeUninit<f32>],
         width: usize,
         offset: usize,
     ) -> Self {
@@ -68,7 +69,7 @@ impl<'a> Product<'a> {
         assert!(offset + weight.outputs <= width, "the outputs must fit into their rows");
         assert!(bias.is_none_or(|bias| bias.len() == weight.outputs), "a bias for each output");
         let out = if rows == 0 { out } else { &mut out[offset..] };
-        let out = Out(out.as_mut_ptr());
+        let out = Out(out.as_mut_ptr().cast());
         Self { weight, x, rows, bias: bias.unwrap_or(ZEROS), out, width }
     }
 

@@ -14,6 +14,8 @@ mod avx2_blocks;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
+#[cfg(target_arch = "x86_64")]
+mod avx512_pack;
 mod blocks;
 mod gemm;
 mod pack;
@@ -21,6 +23,8 @@ mod plain;
 mod plain_blocks;
 #[cfg(test)]
 mod tests;
+
+use std::mem::MaybeUninit;
 
 use half::bf16;
 
@@ -66,7 +70,7 @@ struct Tile {
 
 /// How the numbers of a packed weight are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// 32 bits; products and sums in f32.
     F32,
     /// 16 bits; activations are rounded to bf16, products summed in f32.
@@ -110,7 +114,7 @@ impl Isa {
 
 /// The values of a matrix as they are stored, row after row.
 #[derive(Clone, Copy, Debug)]
-pub enum Values<'a> {
+pub(crate) enum Values<'a> {
     /// 32-bit values.
     F32(&'a [f32]),
     /// 16-bit values with the exponent of f32.
@@ -128,7 +132,7 @@ impl Values<'_> {
 
 /// A weight `(outputs, inputs)` in the order in which the kernels read it.
 #[derive(Clone)]
-pub struct PackedMatrix {
+pub(crate) struct PackedMatrix {
     form: Form,
     outputs: usize,
     inputs: usize,
@@ -141,7 +145,7 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// When `values` are not `outputs · inputs`, or `form` is one of blocks.
-    pub fn new(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Self {
+    pub(crate) fn new(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Self {
         assert_eq!(values.len(), outputs * inputs, "the values must fill the matrix");
         let lines = pack(values, outputs, inputs, form);
         Self { form, outputs, inputs, lines }
@@ -150,7 +154,7 @@ impl PackedMatrix {
     /// Packs a matrix stored `(outputs, inputs)` in GGUF's blocks of `form`, row after row.
     ///
     /// `None` when `form` has no blocks, or `bytes` are not `outputs` rows of whole blocks.
-    pub fn from_blocks(bytes: &[u8], outputs: usize, inputs: usize, form: Form) -> Option<Self> {
+    pub(crate) fn from_blocks(bytes: &[u8], outputs: usize, inputs: usize, form: Form) -> Option<Self> {
         let lines = match form {
             Form::F32 | Form::Bf16 => None,
             Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
@@ -162,42 +166,23 @@ impl PackedMatrix {
     }
 
     /// Rows of the matrix: how wide a product is.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
     /// Columns of the matrix: how wide the rows that it multiplies are.
-    pub fn inputs(&self) -> usize {
+    pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// How the numbers are kept.
-    pub fn form(&self) -> Form {
-        self.form
-    }
-
-    /// Multiplies the rows `x` `(n, inputs)` with the transposed matrix and adds `bias`, if any:
-    /// writes columns `offset..offset + outputs` of `out` `(n, width)`.
-    ///
-    /// # Panics
-    /// When the sizes do not fit one another.
-    pub fn multiply(
-        &self,
-        x: &[f32],
-        bias: Option<&[f32]>,
-        out: &mut [f32],
-        width: usize,
-        offset: usize,
-    ) {
-        self.multiply_on(Isa::detect(), x, bias, out, width, offset);
-    }
-
+    /// Multiplies the rows `x` with the transposed matrix and adds `bias`: writes columns
+    /// `offset..offset + outputs` of `out` `(n, width)`.
     fn multiply_on(
         &self,
         isa: Isa,
         x: &[f32],
         bias: Option<&[f32]>,
-        out: &mut [f32],
+        out: &mut [MaybeUninit<f32>],
         width: usize,
         offset: usize,
     ) {
@@ -215,6 +200,34 @@ impl PackedMatrix {
             (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
         }
     }
+}
+
+/// Multiplies `rows` rows `x` `(rows, inputs)` with each of the transposed `matrices` and adds
+/// `bias`, a value a column: `(rows, outputs of all matrices side by side)`.
+///
+/// # Panics
+/// When the sizes do not fit one another.
+pub(crate) fn multiply_all(
+    matrices: &[&PackedMatrix],
+    x: &[f32],
+    rows: usize,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let isa = Isa::detect();
+    let width = matrices.iter().map(|matrix| matrix.outputs).sum();
+    let mut out = Vec::with_capacity(rows * width);
+    let places = &mut out.spare_capacity_mut()[..rows * width];
+    let mut offset = 0;
+    for matrix in matrices {
+        assert_eq!(x.len(), rows * matrix.inputs, "the rows must be as wide as the matrices");
+        let columns = offset..offset + matrix.outputs;
+        matrix.multiply_on(isa, x, bias.map(|bias| &bias[columns]), places, width, offset);
+        offset += matrix.outputs;
+    }
+    // SAFETY: the capacity is there, and each matrix has written its columns of every row; they
+    // are all columns.
+    unsafe { out.set_len(rows * width) };
+    out
 }
 
 impl std::fmt::Debug for PackedMatrix {

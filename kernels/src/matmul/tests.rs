@@ -1,5 +1,7 @@
 //! Every kernel against the product written out in f64, on random shapes.
 
+use std::mem::MaybeUninit;
+
 use half::bf16;
 use proptest::prelude::*;
 
@@ -14,6 +16,12 @@ fn spread(len: usize, seed: u64) -> Vec<f32> {
         ((state >> 40) as f32 / (1u64 << 23) as f32) - 1.0
     };
     (0..len).map(next).collect()
+}
+
+/// What was written, or was there before.
+fn written(values: Vec<MaybeUninit<f32>>) -> Vec<f32> {
+    // SAFETY: the tests put numbers everywhere before a product is written over them.
+    values.into_iter().map(|value| unsafe { value.assume_init() }).collect()
 }
 
 fn kernels() -> Vec<Isa> {
@@ -43,8 +51,9 @@ fn check(rows: usize, outputs: usize, inputs: usize, form: Form, with_bias: bool
     let (width, offset) = (outputs + 3, 2);
     let (exact_x, exact_w) = (rounded(&x, form), rounded(&w, form));
     for isa in kernels() {
-        let mut out = vec![f32::NAN; rows * width];
+        let mut out = vec![MaybeUninit::new(f32::NAN); rows * width];
         weight.multiply_on(isa, &x, bias.as_deref(), &mut out, width, offset);
+        let out = written(out);
         for (i, &got) in out.iter().enumerate() {
             let (row, column) = (i / width, (i % width).wrapping_sub(offset));
             if column >= outputs {
@@ -120,11 +129,14 @@ fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> Packed
 fn check_blocks(form: Form, rows: usize, outputs: usize, inputs: usize) {
     let weight = random_blocks(form, outputs, inputs, 5);
     let (x, bias) = (spread(rows * inputs, 6), spread(outputs, 7));
-    let mut want = vec![0.0; rows * outputs];
-    weight.multiply_on(Isa::Plain, &x, Some(&bias), &mut want, outputs, 0);
-    for isa in kernels() {
-        let mut out = vec![f32::NAN; rows * outputs];
+    let product = |isa| {
+        let mut out = vec![MaybeUninit::new(f32::NAN); rows * outputs];
         weight.multiply_on(isa, &x, Some(&bias), &mut out, outputs, 0);
+        written(out)
+    };
+    let want = product(Isa::Plain);
+    for isa in kernels() {
+        let out = product(isa);
         let size = want.iter().fold(1.0f32, |size, value| size.max(value.abs()));
         for (i, (got, want)) in out.iter().zip(&want).enumerate() {
             assert!((got - want).abs() <= 1e-5 * size, "{isa:?} {form:?} at {i}: {got} for {want}");
