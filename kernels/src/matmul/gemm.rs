@@ -19,6 +19,9 @@ const BLOCK_LINES: usize = 512;
 const BLOCK_WORDS: usize = 320;
 /// Rows in a block: with `BLOCK_WORDS` 600 KiB, so that it stays in a second-level cache of 1 MiB.
 const BLOCK_ROWS: usize = 480;
+/// Panels whose outputs get all blocks of inputs before the next ones do: with `BLOCK_ROWS` 2 MiB
+/// of outputs, which stay in a last-level cache while they are added to.
+const CHUNK_PANELS: usize = 32;
 /// Tasks a thread, so that threads that are held up leave their tasks to others.
 const TASKS_PER_THREAD: usize = 4;
 /// Fewer panels a task would pack rows more often than they are worth.
@@ -136,18 +139,25 @@ fn multiply_block<K: Kernel>(
         true => steps.max(1),
         false => (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1),
     };
+    let row_words = rows.len() * K::ROW_WORDS;
     PACKED_ROWS.with_borrow_mut(|packed| {
-        let most = rows.len() * block.min(steps) * K::ROW_WORDS;
-        packed.resize(packed.len().max(most), 0);
-        for start in (0..steps.max(1)).step_by(block) {
-            let steps_here = start..steps.min(start + block);
-            let packed = &mut packed[..rows.len() * steps_here.len() * K::ROW_WORDS];
-            pack_rows(kernel, product, &rows, &steps_here, packed);
-            for panel in panels.clone() {
+        packed.resize(packed.len().max(row_words * steps), 0);
+        let blocks = (0..steps.max(1)).step_by(block).map(|start| start..steps.min(start + block));
+        for steps in blocks.clone() {
+            let packed = &mut packed[row_words * steps.start..row_words * steps.end];
+            pack_rows(kernel, product, &rows, &steps, packed);
+        }
+        for first in panels.clone().step_by(CHUNK_PANELS) {
+            let chunk = first..panels.end.min(first + CHUNK_PANELS);
+            for (steps_here, panel) in blocks
+                .clone()
+                .flat_map(|steps| chunk.clone().map(move |panel| (steps.clone(), panel)))
+            {
+                let packed = &packed[row_words * steps_here.start..row_words * steps_here.end];
                 let lines = &product.weight.lines[panel * steps * K::LINES..][..steps * K::LINES];
                 let lines = &lines[steps_here.start * K::LINES..steps_here.end * K::LINES];
                 multiply_panel(kernel, packed, lines, rows.len(), |row| {
-                    product.tile(rows.start + row, panel, start == 0)
+                    product.tile(rows.start + row, panel, steps_here.start == 0)
                 });
             }
         }

@@ -19,6 +19,7 @@ mod avx512_pack;
 mod blocks;
 mod gemm;
 mod pack;
+mod pages;
 mod plain;
 mod plain_blocks;
 #[cfg(test)]
@@ -154,7 +155,12 @@ impl PackedMatrix {
     /// Packs a matrix stored `(outputs, inputs)` in GGUF's blocks of `form`, row after row.
     ///
     /// `None` when `form` has no blocks, or `bytes` are not `outputs` rows of whole blocks.
-    pub(crate) fn from_blocks(bytes: &[u8], outputs: usize, inputs: usize, form: Form) -> Option<Self> {
+    pub(crate) fn from_blocks(
+        bytes: &[u8],
+        outputs: usize,
+        inputs: usize,
+        form: Form,
+    ) -> Option<Self> {
         let lines = match form {
             Form::F32 | Form::Bf16 => None,
             Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
@@ -217,6 +223,7 @@ pub(crate) fn multiply_all(
     let width = matrices.iter().map(|matrix| matrix.outputs).sum();
     let mut out = Vec::with_capacity(rows * width);
     let places = &mut out.spare_capacity_mut()[..rows * width];
+    pages::ask_for_large_pages(places);
     let mut offset = 0;
     for matrix in matrices {
         assert_eq!(x.len(), rows * matrix.inputs, "the rows must be as wide as the matrices");
