@@ -3,6 +3,7 @@
 use crate::EvalError;
 use crate::metrics::{self, Item, MetricInfo, ScoreError};
 use crate::statistics::bootstrap_interval;
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,15 +44,16 @@ pub struct ScoreReport {
 /// When the metric is unknown, or a line is not of that form.
 pub fn score_predictions(metric: &str, input: impl BufRead) -> Result<ScoreReport, EvalError> {
     let metric = metrics::find(metric).ok_or_else(|| unknown(metric))?;
+    let mut lines = filled_lines(input);
     let mut items = Vec::new();
-    for line in lines::<Item>(input, r#"{"id", "prediction", "references": […]}"#) {
-        let (line, item) = line?;
-        let score = match (metric.score)(&item) {
-            Ok(score) => score,
-            Err(ScoreError::Undefined(_)) => Value::Null,
-            Err(source) => return Err(EvalError::NoScore { line, source }),
-        };
-        items.push(ItemScore { id: item.id, score });
+    loop {
+        let some: Vec<_> = lines.by_ref().take(LINES_AT_ONCE).collect();
+        if some.is_empty() {
+            break;
+        }
+        let scored: Vec<_> = some.into_par_iter().map(|line| scored(metric, line?)).collect();
+        // The first line that fails is the one to tell of.
+        items.extend(scored.into_iter().collect::<Result<Vec<_>, _>>()?);
     }
     if items.is_empty() {
         return Err(EvalError::Empty);
@@ -69,6 +71,18 @@ pub fn score_predictions(metric: &str, input: impl BufRead) -> Result<ScoreRepor
         }),
         items,
     })
+}
+
+/// Lines that are scored side by side; no more than these are in memory besides their scores.
+const LINES_AT_ONCE: usize = 8192;
+
+fn scored(metric: &MetricInfo, (line, text): (usize, String)) -> Result<ItemScore, EvalError> {
+    let item: Item = parsed(line, &text, r#"{"id", "prediction", "references": […]}"#)?;
+    match (metric.score)(&item) {
+        Ok(score) => Ok(ItemScore { id: item.id, score }),
+        Err(ScoreError::Undefined(_)) => Ok(ItemScore { id: item.id, score: Value::Null }),
+        Err(source) => Err(EvalError::NoScore { line, source }),
+    }
 }
 
 /// One line of a goldens file: an item with the score that the reference gave it.
@@ -116,8 +130,9 @@ pub struct GoldenReport {
 pub fn score_goldens(input: impl BufRead) -> Result<GoldenReport, EvalError> {
     let mut report = GoldenReport::default();
     let form = r#"{"id", "metric", "variant", "prediction", "references", "score"}"#;
-    for line in lines::<Golden>(input, form) {
-        let (line, golden) = line?;
+    for line in filled_lines(input) {
+        let (line, text) = line?;
+        let golden: Golden = parsed(line, &text, form)?;
         report.count += 1;
         let metric = format!("{}:{}", golden.metric, golden.variant);
         let found = golden_score(metrics::find(&metric), &golden.item);
@@ -189,21 +204,21 @@ pub(crate) fn unknown(name: &str) -> EvalError {
     EvalError::UnknownMetric { name: name.to_owned(), known: known.join(", ") }
 }
 
-/// Parses JSON lines, numbered from 1; empty lines are passed over.
-fn lines<T: DeserializeOwned>(
-    input: impl BufRead,
-    expected: &'static str,
-) -> impl Iterator<Item = Result<(usize, T), EvalError>> {
+/// Lines numbered from 1; empty ones are passed over.
+fn filled_lines(input: impl BufRead) -> impl Iterator<Item = Result<(usize, String), EvalError>> {
     let numbered = input.lines().enumerate().map(|(index, line)| (index + 1, line));
     let filled =
         numbered.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
-    filled.map(move |(line, text)| {
-        let text = text.map_err(|source| EvalError::Unreadable { line, source })?;
-        let parsed = serde_json::from_str(&text);
-        parsed.map(|parsed| (line, parsed)).map_err(|source| EvalError::BadLine {
-            line,
-            expected,
-            source,
-        })
+    filled.map(|(line, text)| match text {
+        Ok(text) => Ok((line, text)),
+        Err(source) => Err(EvalError::Unreadable { line, source }),
     })
+}
+
+fn parsed<T: DeserializeOwned>(
+    line: usize,
+    text: &str,
+    expected: &'static str,
+) -> Result<T, EvalError> {
+    serde_json::from_str(text).map_err(|source| EvalError::BadLine { line, expected, source })
 }

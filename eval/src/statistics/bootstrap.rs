@@ -1,8 +1,9 @@
 //! Bootstrap intervals.
 
 use super::{Interval, totals};
-use rand::rngs::StdRng;
+use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use rayon::prelude::*;
 use std::hash::Hash;
 
 /// Resamples drawn; enough for the second decimal of a percentage.
@@ -30,12 +31,16 @@ pub fn clustered_bootstrap_interval<K: Hash + Eq>(
 }
 
 /// The means of resamples in ascending order, given the sum and the number of items of each draw.
-pub(super) fn sorted_means(draws: usize, total: impl Fn(usize) -> (f64, f64)) -> Option<Vec<f64>> {
+pub(super) fn sorted_means(
+    draws: usize,
+    total: impl Fn(usize) -> (f64, f64) + Sync,
+) -> Option<Vec<f64>> {
     if draws == 0 {
         return None;
     }
-    let mut random = StdRng::seed_from_u64(SEED);
-    let mut resample = || {
+    // A generator for each resample, so that threads do not change what is drawn.
+    let resample = |resample: usize| {
+        let mut random = SmallRng::seed_from_u64(SEED + resample as u64);
         let (mut sum, mut count) = (0.0, 0.0);
         for _ in 0..draws {
             let (more, items) = total(random.random_range(0..draws));
@@ -44,7 +49,7 @@ pub(super) fn sorted_means(draws: usize, total: impl Fn(usize) -> (f64, f64)) ->
         }
         sum / count
     };
-    let mut means: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect();
+    let mut means: Vec<f64> = (0..RESAMPLES).into_par_iter().map(resample).collect();
     means.sort_by(f64::total_cmp);
     Some(means)
 }
