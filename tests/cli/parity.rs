@@ -27,7 +27,9 @@ fn a_line_a_stage_and_success_when_all_pass() {
     let run = run(glm4v().args(["parity", &fixture("goldens/glm4")]));
     assert_eq!(run.code, Some(0), "{}", run.stdout);
     assert!(run.stdout.lines().count() > 20);
-    assert!(run.stdout.lines().all(|line| line.ends_with("pass")), "{}", run.stdout);
+    // Behind the verdict on logits stands how far they diverge.
+    assert!(run.stdout.lines().all(|line| line.contains("  pass")), "{}", run.stdout);
+    assert!(!run.stdout.contains("FAIL"), "{}", run.stdout);
     assert!(run.stderr.contains(" 0 failed"), "{}", run.stderr);
 }
 
