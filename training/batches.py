@@ -116,7 +116,7 @@ def _mixed(r, easy):
         return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
     if not easy and kind < 0.4:
         return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
-    sizes = samples.CHART_SIZES[:4] if easy else samples.CHART_SIZES if r.random() < 0.85 else samples.LARGE_CHART_SIZES
+    sizes = samples.CHART_SIZES if r.random() < (0.6 if easy else 0.85) else samples.LARGE_CHART_SIZES
     width, height = r.choice(sizes)
     return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=8)
 

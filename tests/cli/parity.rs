@@ -62,3 +62,12 @@ fn what_is_no_reference_is_an_error() {
         assert!(run.stderr.contains(folder), "{}", run.stderr);
     }
 }
+
+#[test]
+fn the_built_in_model_computes_what_transformers_does() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/nano");
+    let run = run(glm4v().args(["parity", &fixture("nano"), "--model", folder]));
+    assert_eq!(run.code, Some(0), "{}", run.stdout);
+    assert!(run.stdout.lines().count() >= 14, "{}", run.stdout);
+    assert!(run.stdout.contains("greedy_tokens"), "{}", run.stdout);
+}
