@@ -1,7 +1,7 @@
 //! The metrics, each with the variants of its reference scorers.
 //!
 //! A metric is a module with plain functions, and a `METRICS` table that names its variants for
-//! `glm4v score`. A new metric is a module here and a line in [`ALL`].
+//! `glm4v score`. A new metric is a module here and a line in `ALL`.
 
 pub mod anls;
 mod answer_dict;
