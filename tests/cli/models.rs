@@ -73,3 +73,17 @@ fn a_damaged_checkpoint_names_the_file() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("model.safetensors"), "{}", run.stderr);
 }
+
+#[test]
+fn a_quantised_file_answers_as_the_model_quantised_while_loading() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nano.gguf").to_str().unwrap().to_owned();
+    let made = run(glm4v().args(["models", "quantize", "nano", &file, "--quant", "q8_0"]));
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/images/bars.png");
+    let question = ["ask", chart, "-q", "-p", "Describe this image.", "--max-tokens", "40"];
+    let loaded = run(glm4v().args(question).args(["--quant", "q8_0"]));
+    let read = run(glm4v().args(question).args(["--model", &file]));
+    assert_eq!((read.code, &read.stdout), (Some(0), &loaded.stdout), "{}", read.stderr);
+    assert!(read.stdout.len() > 20, "{}", read.stdout);
+}

@@ -82,7 +82,8 @@ impl<'a> Vocabulary<'a> {
 
     /// `tokenizer.json`.
     pub(super) fn tokenizer(&self) -> Value {
-        let ordinary = |kind: usize| !matches!(kind, CONTROL | USER_DEFINED | UNUSED);
+        // Added tokens too: one that the vocabulary lacks would get an id past the others, whatever its own.
+        let ordinary = |kind: usize| kind != UNUSED;
         let numbered = || self.tokens.iter().zip(0u32..);
         let vocabulary: Map<String, Value> = numbered()
             .filter(|((_, kind), _)| ordinary(*kind))
