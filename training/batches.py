@@ -112,9 +112,11 @@ def _mixed(r, easy):
     kind = r.random()
     if kind < 0.05:
         return (r.randint(4, 10), r.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
-    if kind < (0.33 if easy else 0.28):
-        return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
-    if not easy and kind < 0.4:
+    if kind < (0.33 if easy else 0.3):
+        if easy or r.random() < 0.2:
+            return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
+        return (r.randint(3, 20), r.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
+    if not easy and kind < 0.45:
         return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
     sizes = samples.CHART_SIZES if r.random() < (0.6 if easy else 0.85) else samples.LARGE_CHART_SIZES
     width, height = r.choice(sizes)

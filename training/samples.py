@@ -60,7 +60,25 @@ def text_lines(r, width, height, easy=False, test=False, sizes=(13, 24), most_wo
     return canvas, [(OCR, text)] if r.random() < 0.8 else [(DESCRIBE, f'Text: "{text}"')]
 
 
+def single_line(r, width, height, test=False, most=40):
+    """One line of up to `most` characters, at any size that fits, anywhere in the image."""
+    background, ink = colours(r, False)
+    canvas = Canvas(width, height, background)
+    size = r.randint(12, max(12, min(28, int(height / 1.2))))
+    font = choose_font(r, size, test=test)
+    text = token(r, test)
+    while len(longer := text + " " + token(r, test)) <= most and text_width(font, longer) < width - 6:
+        text = longer
+    while len(text) > 2 and text_width(font, text) > width - 4:
+        text = text[:-1].strip()
+    x = r.randint(2, max(2, min(12, int(width - text_width(font, text) - 2))))
+    canvas.text((x, r.randint(0, max(0, height - int(size * 1.25)))), text, font, ink)
+    return canvas, [(OCR, text)]
+
+
 PHOTO = "A photograph."
+
+
 def crop(r, photo, width, height):
     """A random part of a photograph, resized."""
     scale = r.uniform(0.15, 0.9)
