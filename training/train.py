@@ -1,10 +1,10 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--start CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
-one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--start`
+one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--weights`
 takes the weights of another run's `last.pt` (its optimiser state is left behind); `--tower`
 takes the tower from another one again; with `--freeze-tower` only what comes after the tower's features learns, at less than half the cost.
 """
@@ -232,7 +232,7 @@ def main():
     parser.add_argument("run")
     parser.add_argument("minutes", type=float)
     parser.add_argument("--stages", type=parse_stages, default=STAGES)
-    parser.add_argument("--start")
+    parser.add_argument("--weights")
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
@@ -240,7 +240,7 @@ def main():
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
-    Run(a.run, a.minutes, a.stages, a.start, a.tower, a.freeze_tower, a.decay).train()
+    Run(a.run, a.minutes, a.stages, a.weights, a.tower, a.freeze_tower, a.decay).train()
 
 
 if __name__ == "__main__":
