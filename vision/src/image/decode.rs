@@ -76,6 +76,31 @@ pub(super) fn check_size(
     Ok(())
 }
 
+/// The longest side that the `image` crate's BMP decoder reads, in pixels.
+const LONGEST_BMP_SIDE: u32 = 0xffff;
+
+/// Looks at a BMP's size before its decoder does, which calls a picture with long sides damaged.
+///
+/// The size stands in two `i32` at byte 18, a negative height for rows from the top down (Windows
+/// `BITMAPINFOHEADER`); older headers have 16 bits for each and cannot be too long.
+fn check_bmp(name: &str, bytes: &[u8], options: &ImageOptions) -> Result<(), VisionError> {
+    let number = |at| bytes.get(at..)?.first_chunk().map(|&four| i32::from_le_bytes(four));
+    let (Some(40..), Some(width), Some(height)) = (number(14), number(18), number(22)) else {
+        return Ok(()); // the decoder says what is wrong with it
+    };
+    let (width, height) = (width.unsigned_abs(), height.unsigned_abs());
+    check_size(name, "BMP", width, height, options)?;
+    if width.max(height) > LONGEST_BMP_SIDE {
+        let reason = format!("{width} x {height} pixels: a side of more than {LONGEST_BMP_SIDE}");
+        return Err(VisionError::UnsupportedImage {
+            image: name.to_owned(),
+            format: "BMP",
+            reason,
+        });
+    }
+    Ok(())
+}
+
 /// PNG, GIF, BMP and TIFF.
 pub(super) fn decode_with_image_crate(
     name: &str,
@@ -86,6 +111,9 @@ pub(super) fn decode_with_image_crate(
     let format_name = sniff::format_name(format);
     let broken = |error| describe(name, format_name, options, error);
     let most = options.max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL);
+    if format == ImageFormat::Bmp {
+        check_bmp(name, bytes, options)?;
+    }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(most.saturating_add(DECODER_OVERHEAD));
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);

@@ -201,6 +201,30 @@ fn limits_are_checked_before_decoding() {
     assert!(Image::open_with(&path, &ImageOptions { max_bytes: size, ..bytes }).is_ok());
 }
 
+/// The file and information headers of a BMP with 24 bits a pixel.
+fn bmp_header(width: i32, height: i32) -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    for field in [154, 0, 54, 40, width, height] {
+        bytes.extend(field.to_le_bytes());
+    }
+    bytes.extend([1, 0, 24, 0]);
+    bytes.resize(154, 0);
+    bytes
+}
+
+#[test]
+fn a_bmp_with_long_sides_is_told_by_its_size() {
+    let options = ImageOptions::default();
+    let error = Image::from_bytes(&bmp_header(70_000, -70_000), &options).unwrap_err();
+    assert!(
+        matches!(error, VisionError::TooManyPixels { width: 70_000, height: 70_000, .. }),
+        "{error}"
+    );
+    let error = Image::from_bytes(&bmp_header(70_000, 10), &options).unwrap_err();
+    assert!(matches!(error, VisionError::UnsupportedImage { format: "BMP", .. }), "{error}");
+    assert!(error.to_string().contains("70000 x 10"), "{error}");
+}
+
 #[test]
 fn raw_pixels_must_fit_their_size() {
     assert_eq!(Image::from_rgb(2, 1, vec![0; 6]).unwrap().size(), (2, 1));
