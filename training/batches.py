@@ -5,6 +5,8 @@ import random
 import numpy as np
 import torch
 
+import documents
+import matplotlib_charts
 import samples
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
@@ -14,6 +16,7 @@ CELLS_X, CELLS_Y = 4, 2  # a patch's cells for glyph labels
 CHARS = [chr(c) for c in range(33, 127)]
 CHAR_CLASS = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is no glyph
 CLASSES = len(CHARS) + 1
+UNKNOWN = -1  # the label of cells of which nobody knows what stands there
 
 
 def patches(image):
@@ -28,6 +31,8 @@ def glyph_labels(canvas):
     """`(patches, cells)`: the character whose centre lies in each cell of each patch, or 0."""
     width, height = canvas.image.size
     h, w = height // PATCH, width // PATCH
+    if canvas.glyphs is None:  # drawn by a program that does not tell
+        return np.full((h * w, CELLS_Y * CELLS_X), UNKNOWN, np.int64)
     cells = np.zeros((h * CELLS_Y, w * CELLS_X), np.int64)
     for char, x, y in canvas.glyphs:
         i, j = int(y * CELLS_Y / PATCH // 1), int(x * CELLS_X / PATCH // 1)
@@ -99,7 +104,7 @@ def make(r, stage, encoder):
 
 def _stretched(r, one, width, height, easy):
     """A sample drawn at another size and resized: real images are seldom a whole number of patches."""
-    if easy or r.random() < 0.4:
+    if easy or r.random() < 0.4 or one.__name__ == "as_drawn":
         return one(width, height)
     x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
     canvas, turns = one(int(width * x), int(height * y))
@@ -116,11 +121,23 @@ def _mixed(r, easy):
         if easy or r.random() < 0.2:
             return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
         return (r.randint(3, 20), r.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
-    if not easy and kind < 0.45:
+    if not easy and kind < 0.43:
         return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
+    if not easy and kind < 0.52:
+        return (r.randint(6, 14), r.randint(4, 10)), r.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
+    if not easy and kind < 0.62 and matplotlib_charts.drawn():
+        size = r.choice(list(matplotlib_charts.drawn()))
+        return (size[0] // samples.UNIT, size[1] // samples.UNIT), _as_drawn(r)
     sizes = samples.CHART_SIZES if r.random() < (0.6 if easy else 0.85) else samples.LARGE_CHART_SIZES
     width, height = r.choice(sizes)
     return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=8)
+
+
+def _as_drawn(r):
+    """A chart of another program's, which has one size."""
+    def as_drawn(width, height):
+        return samples.drawn_chart(r, width, height)
+    return as_drawn
 
 
 def produce(queue, stage, encoder, seed):

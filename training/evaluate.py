@@ -44,10 +44,8 @@ def chart(r):
 
 
 def chart_of_matplotlib(r):
-    """A chart drawn by a program that training did not draw with."""
-    data = charts.Chart(r, 6, test=True)
-    while max(len(n) for n in data.names) * len(data.names) > 40:  # labels that would run into one another
-        data = charts.Chart(r, 6, test=True)
+    """A chart drawn by matplotlib in a style that training did not draw."""
+    data = matplotlib_charts.data(r, True)
     canvas = Canvas(1, 1)
     canvas.image = matplotlib_charts.draw(r, data, r.choice([400, 448, 480]), r.choice([300, 336]), r.choice(TEST_FONTS))
     wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]

@@ -1,20 +1,34 @@
-"""Charts drawn by matplotlib, in styles that training never draws; for evaluation alone."""
+"""Charts drawn by matplotlib: some styles and fonts for training, drawn beforehand as it is slow, others for evaluation.
+
+Usage: python matplotlib_charts.py FOLDER COUNT SEED. Writes FOLDER/WIDTHxHEIGHT_SEED.pickle for each size.
+"""
+import functools
+import glob
 import io
+import os
+import pickle
+import random
+import sys
 
 import matplotlib
+import numpy as np
 from PIL import Image
 
 import charts
+from canvas import TRAIN_FONTS
 
 matplotlib.use("Agg")
 from matplotlib import font_manager, pyplot  # noqa: E402  the backend must be chosen first
 
 STYLES = ["default", "ggplot", "seaborn-v0_8-whitegrid", "bmh", "fivethirtyeight"]
+TRAIN_STYLES = ["classic", "seaborn-v0_8-darkgrid", "seaborn-v0_8-ticks", "seaborn-v0_8-white", "Solarize_Light2", "grayscale", "tableau-colorblind10", "dark_background"]
+TRAIN_SIZES = [(336, 252), (392, 308), (448, 336)]
+FOLDER = None  # of the charts drawn for training
 
 
-def draw(r, chart, width, height, font_file):
+def draw(r, chart, width, height, font_file, styles=STYLES):
     """An RGB image of `width` x `height` pixels with each value written at its mark."""
-    with pyplot.style.context(r.choice(STYLES)):
+    with pyplot.style.context(r.choice(styles)):
         name = font_manager.FontProperties(fname=font_file).get_name()
         font_manager.fontManager.addfont(font_file)
         pyplot.rcParams.update({"font.family": name, "font.size": r.randint(9, 11)})
@@ -44,3 +58,39 @@ def _marks(r, axes, chart):
     else:
         wedges, _ = axes.pie(numbers, colors=colours, startangle=r.randint(0, 360))
         axes.legend(wedges, [f"{n} {v}" for n, v in zip(chart.names, chart.values)], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def data(r, test, most=6):
+    """A chart's data whose labels do not run into one another."""
+    while True:
+        chart = charts.Chart(r, most, test)
+        if max(len(n) for n in chart.names) * len(chart.names) <= 40:
+            return chart
+
+
+@functools.cache
+def drawn():
+    """The charts drawn for training: for each size a list of (pixels, data); empty without a folder."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(FOLDER, "*.pickle"))) if FOLDER else []:
+        width, height = os.path.basename(path).split("_")[0].split("x")
+        with open(path, "rb") as file:
+            found.setdefault((int(width), int(height)), []).extend(pickle.load(file))
+    return found
+
+
+def main():
+    folder, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    os.makedirs(folder, exist_ok=True)
+    r = random.Random(seed)
+    for width, height in TRAIN_SIZES:
+        made = []
+        for _ in range(count // len(TRAIN_SIZES)):
+            chart = data(r, False, 4 if width < 350 else 6)
+            made.append((np.asarray(draw(r, chart, width, height, r.choice(TRAIN_FONTS), TRAIN_STYLES)), chart))
+        with open(os.path.join(folder, f"{width}x{height}_{seed}.pickle"), "wb") as file:
+            pickle.dump(made, file)
+
+
+if __name__ == "__main__":
+    main()

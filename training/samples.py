@@ -3,6 +3,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import charts
+import matplotlib_charts
 import photographs
 from canvas import Canvas, choose_font, colours, text_width
 from words import token, word
@@ -113,6 +114,14 @@ def without_text(r, width, height):
             r.choice([canvas.draw.rectangle, canvas.draw.ellipse])(box, fill=tuple(r.randint(0, 255) for _ in range(3)))
         answer = "Colored shapes."
     return canvas, [(DESCRIBE, answer + " No text.")] if r.random() < 0.6 else [(OCR, "No text.")]
+
+
+def drawn_chart(r, width, height, turns=8):
+    """One of the charts that matplotlib drew beforehand, with questions of its own each time."""
+    pixels, data = r.choice(matplotlib_charts.drawn()[width, height])
+    canvas = Canvas(1, 1)
+    canvas.image, canvas.glyphs = Image.fromarray(pixels), None
+    return canvas, charts.questions(r, data, turns)
 
 
 CHART_SIZES = [(224, 168), (252, 196), (280, 196), (308, 224), (336, 252)]

@@ -1,12 +1,13 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--drawn FOLDER]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
 one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--weights`
 takes the weights of another run's `last.pt` (its optimiser state is left behind); `--tower`
-takes the tower from another one again; with `--freeze-tower` only what comes after the tower's features learns, at less than half the cost.
+takes the tower from another one again; `--drawn` is a folder of charts drawn by
+matplotlib beforehand; with `--freeze-tower` only what comes after the tower's features learns, at less than half the cost.
 """
 import argparse
 import json
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import batches
+import matplotlib_charts
 import samples
 import tokens
 from model import VISION, Nano
@@ -41,6 +43,7 @@ class Trainee(nn.Module):
 
     def __init__(self, vocab, freeze_tower=False):
         super().__init__()
+        self.glyph_accuracy = torch.tensor(math.nan)
         self.nano = Nano(vocab)
         self.freeze_tower = freeze_tower
         cells = batches.CELLS_X * batches.CELLS_Y * batches.CLASSES
@@ -68,7 +71,9 @@ class Trainee(nn.Module):
     def _glyph_loss(self, head, features, glyphs):
         """Every cell with a glyph, and some of the empty ones."""
         glyphs = glyphs.flatten()
-        keep = ((glyphs > 0) | (torch.rand(glyphs.shape) < 0.1)).nonzero()[:, 0]
+        keep = ((glyphs > 0) | (glyphs == 0) & (torch.rand(glyphs.shape) < 0.1)).nonzero()[:, 0]
+        if not len(keep):
+            return features.sum() * 0.0
         cells = head(features).view(-1, batches.CLASSES)[keep]
         wanted = glyphs[keep]
         self.glyph_accuracy = (cells.argmax(-1) == wanted)[wanted > 0].float().mean().detach()
@@ -236,7 +241,9 @@ def main():
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
+    parser.add_argument("--drawn", help="a folder of charts that `matplotlib_charts.py` drew")
     a = parser.parse_args()
+    matplotlib_charts.FOLDER = a.drawn
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
