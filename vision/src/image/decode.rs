@@ -101,6 +101,27 @@ fn check_bmp(name: &str, bytes: &[u8], options: &ImageOptions) -> Result<(), Vis
     Ok(())
 }
 
+/// Refuses a palette that is no whole number of colours, on which the `png` crate panics.
+///
+/// Chunks are a length (big-endian), a name of four letters, the data and a checksum (PNG
+/// specification, section 5.3); a palette stands before the first `IDAT`.
+fn check_png(name: &str, bytes: &[u8]) -> Result<(), VisionError> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((&length, after)) = rest.split_first_chunk() {
+        let length = u32::from_be_bytes(length);
+        if after.starts_with(b"IDAT") {
+            break;
+        }
+        if after.starts_with(b"PLTE") && length % 3 != 0 {
+            let reason = format!("a palette of {length} bytes, not three for each colour");
+            let image = name.to_owned();
+            return Err(VisionError::DamagedImage { image, format: "PNG", reason, source: None });
+        }
+        rest = after.get(length as usize + 8..).unwrap_or_default();
+    }
+    Ok(())
+}
+
 /// PNG, GIF, BMP and TIFF.
 pub(super) fn decode_with_image_crate(
     name: &str,
@@ -111,8 +132,10 @@ pub(super) fn decode_with_image_crate(
     let format_name = sniff::format_name(format);
     let broken = |error| describe(name, format_name, options, error);
     let most = options.max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL);
-    if format == ImageFormat::Bmp {
-        check_bmp(name, bytes, options)?;
+    match format {
+        ImageFormat::Bmp => check_bmp(name, bytes, options)?,
+        ImageFormat::Png => check_png(name, bytes)?,
+        _ => {}
     }
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(most.saturating_add(DECODER_OVERHEAD));

@@ -226,6 +226,15 @@ fn a_bmp_with_long_sides_is_told_by_its_size() {
 }
 
 #[test]
+fn a_png_whose_palette_is_no_whole_number_of_colours_is_damaged() {
+    // Found by fuzzing: the decoder of the `png` crate panics on it.
+    let bytes = fs::read(fixture("images/odd_palette.damaged")).unwrap();
+    let error = Image::from_bytes(&bytes, &ImageOptions::default()).unwrap_err();
+    assert!(matches!(error, VisionError::DamagedImage { format: "PNG", .. }), "{error}");
+    assert!(error.to_string().contains("a palette of 49 bytes"), "{error}");
+}
+
+#[test]
 fn raw_pixels_must_fit_their_size() {
     assert_eq!(Image::from_rgb(2, 1, vec![0; 6]).unwrap().size(), (2, 1));
     for (width, height, bytes) in [(2, 1, 5), (0, 0, 0), (0, 3, 0), (u32::MAX, u32::MAX, 3)] {
