@@ -3,10 +3,10 @@
 use super::inputs::Opened;
 use super::progress::image_bar;
 use super::{
-    Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown, draw_boxes, drawing_path,
+    Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown, draw_boxes, drawing_paths,
 };
 use glm4v::{FinishReason, Model, VideoFile};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// A question to many images, with one loading of the model.
@@ -39,25 +39,31 @@ impl Batch<'_> {
         let pictures = Picture::expand(&self.args.images, &self.args.reading)?;
         let headers = matches!(self.form, Form::Streamed | Form::Converted { headers: true, .. });
         let mut output = Output::new(self.args.json, headers && pictures.len() > 1);
-        if let (Some(target), Some(first)) = (&self.args.draw_boxes, pictures.first()) {
-            drawing_path(target, &first.name, pictures.len())?;
-        }
+        let drawings = match &self.args.draw_boxes {
+            Some(target) => drawing_paths(target, &pictures)?,
+            None => Vec::new(),
+        };
         let bar = image_bar(pictures.len(), self.engine.console);
         let mut failed = 0;
-        for picture in &pictures {
+        for (place, picture) in pictures.iter().enumerate() {
             if self.engine.cancel.is_cancelled() {
                 return Ok(Exit::Interrupted);
             }
             bar.set_message(picture.name.clone());
             let result = match picture.open(&self.args.reading.options()) {
-                Ok(opened) => self.answer(self.engine.model()?, picture, opened, &mut output),
+                Ok(opened) => {
+                    let drawing = drawings.get(place).map(PathBuf::as_path);
+                    self.answer(self.engine.model()?, picture, opened, drawing, &mut output)
+                }
                 Err(error) => Err(error),
             };
             output.end()?;
             match result {
                 Ok(FinishReason::Cancelled) => return Ok(Exit::Interrupted),
                 Ok(FinishReason::Stop | FinishReason::Length) => {}
+                // What ends the job, and is no fault of this image.
                 Err(error) if Exit::of_error(&error) != Exit::Failed => return Err(error),
+                Err(error) if is_full(&error) => return Err(error),
                 Err(error) => {
                     failed += 1;
                     let message = in_image(&picture.name, &error);
@@ -131,6 +137,7 @@ impl Batch<'_> {
         model: &Model,
         picture: &Picture,
         Opened { image, time }: Opened,
+        drawing: Option<&Path>,
         output: &mut Output,
     ) -> anyhow::Result<FinishReason> {
         let console = self.engine.console;
@@ -158,13 +165,19 @@ impl Batch<'_> {
         };
         output.end()?;
         reply.tell_times(console);
-        if let (Some(target), [image]) = (&self.args.draw_boxes, &images) {
-            draw_boxes(image, &reply.boxes, &drawing_path(target, &picture.name, 1)?)?;
+        if let (Some(drawing), [image]) = (drawing, &images) {
+            draw_boxes(image, &reply.boxes, drawing)?;
         }
         let (shown, prompt) = (Shown::One(&picture.name), &self.question.prompt);
         output.record(&Record::of_reply(shown, &model.info().name, prompt, time, &reply))?;
         Ok(reply.answer.finish_reason)
     }
+}
+
+/// Whether the output has no room left.
+fn is_full(error: &anyhow::Error) -> bool {
+    let io: Option<&std::io::Error> = error.downcast_ref();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull)
 }
 
 /// What went wrong with an image; messages of the decoder name it themselves.

@@ -1,11 +1,13 @@
 //! Boxes that a model drew round things, in pixels, and pictures of them.
 
-use super::UsageError;
+use super::{Picture, UsageError};
 use anyhow::Context;
 use font8x8::{BASIC_FONTS, UnicodeFonts};
 use glm4v::{Grounding, Image};
 use image::{Rgb, RgbImage};
 use serde::Serialize;
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A box in pixels of the upright image.
@@ -37,21 +39,39 @@ const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 /// Side of a letter of the font, in its own dots.
 const LETTER: u32 = 8;
 
-/// Where the picture of an input's boxes goes: `target` itself, or, when that is a folder, a PNG
-/// file in it named after the input.
+/// Where the pictures of the inputs' boxes go, one an input: `target` itself, or, when that is a
+/// folder, PNG files in it named after the inputs. Names that come again get a number.
 ///
 /// # Errors
-/// When `target` is one file and there are several inputs.
-pub(crate) fn drawing_path(target: &Path, name: &str, inputs: usize) -> anyhow::Result<PathBuf> {
-    if target.is_dir() {
-        let stem = Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        return Ok(target.join(stem.unwrap_or_else(|| "image".to_owned())).with_extension("png"));
-    }
-    if inputs > 1 {
+/// When `target` is one file and there are several inputs, and when an input would be overwritten.
+pub(crate) fn drawing_paths(target: &Path, inputs: &[Picture]) -> anyhow::Result<Vec<PathBuf>> {
+    let paths = if target.is_dir() {
+        let mut taken = HashSet::new();
+        inputs.iter().map(|input| target.join(new_name(&input.name, &mut taken))).collect()
+    } else if inputs.len() > 1 {
         let message = "--draw-boxes: several images need a folder that exists, not one file";
         return Err(UsageError(message.to_owned()).into());
+    } else {
+        vec![target.to_owned()]
+    };
+    let files: HashSet<PathBuf> =
+        inputs.iter().filter_map(|input| input.path()?.canonicalize().ok()).collect();
+    let overwritten = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| files.contains(&path));
+    if let Some(path) = paths.iter().find(overwritten) {
+        let path = path.display();
+        let message = format!("--draw-boxes: {path} is one of the images; choose another place");
+        return Err(UsageError(message).into());
     }
-    Ok(target.to_owned())
+    Ok(paths)
+}
+
+/// A file name for an input's picture that is not `taken` yet.
+fn new_name(input: &str, taken: &mut HashSet<String>) -> String {
+    let stem = Path::new(input).file_stem().unwrap_or(OsStr::new("image")).to_string_lossy();
+    let numbered = (2u64..).map(|number| format!("{stem}-{number}.png"));
+    let mut names = std::iter::once(format!("{stem}.png")).chain(numbered);
+    // Names are compared without case, for there are file systems that do so.
+    names.find(|name| taken.insert(name.to_lowercase())).unwrap_or_default()
 }
 
 /// Writes the image with its boxes and their labels as a PNG file.
@@ -66,8 +86,16 @@ pub(crate) fn draw_boxes(image: &Image, boxes: &[PixelBox], path: &Path) -> anyh
             draw_label(&mut canvas, label, found.corners, line, colour);
         }
     }
-    let written = canvas.save_with_format(path, image::ImageFormat::Png);
-    written.with_context(|| format!("{}: cannot be written", path.display()))
+    // Written aside, so that whatever ends the program leaves no half of a picture.
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let written = canvas.save_with_format(&partial, image::ImageFormat::Png);
+    let written = written.map_err(anyhow::Error::from);
+    let named = written.and_then(|()| Ok(std::fs::rename(&partial, path)?));
+    if named.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    named.with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 /// A frame whose outer edge is the box.
@@ -91,9 +119,10 @@ fn draw_label(
     let dot = line.div_ceil(2);
     let side = LETTER * dot;
     let row = if top >= side + 2 * dot { top - side - 2 * dot } else { top };
-    let width = label.chars().count() as u32 * side;
+    let most = (canvas.width() / side) as usize + 1; // more would not be seen
+    let width = label.chars().take(most).count() as u32 * side;
     fill(canvas, [left, row, left + width + 2 * dot, row + side + 2 * dot], colour);
-    for (place, letter) in (0..).zip(label.chars()) {
+    for (place, letter) in (0..).zip(label.chars().take(most)) {
         // The font has Latin letters only; others show as a box.
         let glyph =
             BASIC_FONTS.get(letter).unwrap_or([0xff, 0x81, 0x81, 0x81, 0x81, 0x81, 0x81, 0xff]);
@@ -148,13 +177,33 @@ mod tests {
         assert_eq!(drawn.get_pixel(29, 15), &Rgb([7; 3]));
     }
 
+    fn pictures(paths: &[PathBuf]) -> Vec<Picture> {
+        paths.iter().cloned().map(Picture::file).collect()
+    }
+
     #[test]
-    fn several_images_need_a_folder() {
+    fn several_images_need_a_folder_and_each_gets_a_name_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("out.png");
-        assert_eq!(drawing_path(&file, "a.jpg", 1).unwrap(), file);
-        assert!(drawing_path(&file, "a.jpg", 2).unwrap_err().is::<UsageError>());
-        let in_folder = drawing_path(folder.path(), "pages/a.jpg", 2).unwrap();
-        assert_eq!(in_folder, folder.path().join("a.png"));
+        let one = pictures(&["a.jpg".into()]);
+        assert_eq!(drawing_paths(&file, &one).unwrap(), [file.clone()]);
+        let names = ["p/a.v1.jpg", "p/a.v2.jpg", "q/a.v1.png", "q/A.V1.png"];
+        let many = pictures(&names.map(PathBuf::from));
+        assert!(drawing_paths(&file, &many).unwrap_err().is::<UsageError>());
+        let expected = ["a.v1.png", "a.v2.png", "a.v1-2.png", "A.V1-3.png"];
+        let expected = expected.map(|name| folder.path().join(name));
+        assert_eq!(drawing_paths(folder.path(), &many).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_image_is_drawn_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, "").unwrap();
+        let inputs = pictures(&["other/b.png".into(), path.clone()]);
+        assert!(drawing_paths(folder.path(), &inputs).unwrap_err().is::<UsageError>());
+        assert!(drawing_paths(&path, &inputs[1..]).unwrap_err().is::<UsageError>());
+        let other = drawing_paths(&folder.path().join("b.png"), &inputs[1..]).unwrap();
+        assert_eq!(other, [folder.path().join("b.png")]);
     }
 }

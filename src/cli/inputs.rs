@@ -59,7 +59,12 @@ impl Picture {
         Self { name, source }
     }
 
-    fn file(path: PathBuf) -> Self {
+    /// The file that holds it, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        if let Source::File(path) = &self.source { Some(path) } else { None }
+    }
+
+    pub(crate) fn file(path: PathBuf) -> Self {
         Self::new(path.display().to_string(), Source::File(path))
     }
 

@@ -2,9 +2,10 @@
 
 use crate::cli::{
     Batch, Console, Engine, Exit, Form, JobArgs, Output, Picture, Question, Record, Reply, Shown,
-    UsageError, draw_boxes, drawing_path, open_all,
+    UsageError, draw_boxes, drawing_paths, open_all,
 };
 use glm4v::FinishReason;
+use std::path::Path;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -40,8 +41,12 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         let message = "--draw-boxes: nothing says which of several images a box is in; use --each";
         return Err(UsageError(message.to_owned()).into());
     }
+    let drawing = match &job.draw_boxes {
+        Some(target) => drawing_paths(target, &pictures)?.pop(),
+        None => None,
+    };
     let mut output = Output::new(job.json, false);
-    let result = ask_together(job, &engine, &question, &pictures, &mut output);
+    let result = ask_together(job, &engine, &question, &pictures, drawing.as_deref(), &mut output);
     output.end()?;
     let shown = Shown::of(pictures.iter().map(|picture| picture.name.as_str()));
     let (name, prompt) = (engine.name(), &question.prompt);
@@ -67,6 +72,7 @@ fn ask_together(
     engine: &Engine<'_>,
     question: &Question<'_>,
     pictures: &[Picture],
+    drawing: Option<&Path>,
     output: &mut Output,
 ) -> anyhow::Result<(Reply, Duration)> {
     let (images, decode_image) = open_all(pictures, &args.reading.options())?;
@@ -74,8 +80,8 @@ fn ask_together(
         engine.console.detail_piece(&piece.reasoning);
         output.piece(&piece.text)
     })?;
-    if let (Some(target), [image], [picture]) = (&args.draw_boxes, images.as_slice(), pictures) {
-        draw_boxes(image, &reply.boxes, &drawing_path(target, &picture.name, 1)?)?;
+    if let (Some(drawing), [image]) = (drawing, images.as_slice()) {
+        draw_boxes(image, &reply.boxes, drawing)?;
     }
     Ok((reply, decode_image))
 }
