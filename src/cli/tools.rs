@@ -7,6 +7,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 const LONGEST_ANSWER: usize = 64 << 10;
 /// How often it is looked whether a tool has ended.
 const POLL: Duration = Duration::from_millis(10);
+/// How long the end of a tool's output may come after the tool's own end.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A file of tools: a list in the shape of OpenAI's API, each with its command.
 #[derive(Debug)]
@@ -123,8 +126,9 @@ impl Tool {
         let input = serde_json::to_vec(&call.arguments)?;
         let stdin = child.stdin.take();
         // A tool that reads nothing of its input is no fault.
-        let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
-        let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
+        thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+        let stdout = Gathered::from(child.stdout.take());
+        let stderr = Gathered::from(child.stderr.take());
         let started = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait()? {
@@ -137,8 +141,8 @@ impl Tool {
             }
             thread::sleep(POLL);
         };
-        let _ = writer.join();
-        let (stdout, stderr) = (text(stdout), text(stderr));
+        let ended = Instant::now();
+        let (stdout, stderr) = (stdout.text(ended), stderr.text(ended));
         if !status.success() {
             bail!("{} failed ({status}): {}{}", call.name, stdout, stderr.trim());
         }
@@ -146,27 +150,44 @@ impl Tool {
     }
 }
 
-/// Reads a stream in a thread of its own, so that neither of two can fill up and block.
-fn reader(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut stream) = stream {
-            let _ = stream.by_ref().take(LONGEST_ANSWER as u64 + 1).read_to_end(&mut kept);
-            let _ = std::io::copy(&mut stream, &mut std::io::sink());
-        }
-        kept
-    })
+/// What a tool writes into a stream, read in a thread of its own, so that neither of two streams
+/// can fill up and block.
+struct Gathered {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: thread::JoinHandle<()>,
 }
 
-fn text(stream: thread::JoinHandle<Vec<u8>>) -> String {
-    let mut bytes = stream.join().unwrap_or_default();
-    let is_cut = bytes.len() > LONGEST_ANSWER;
-    bytes.truncate(LONGEST_ANSWER);
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    if is_cut {
-        text += "\n[cut off here]";
+impl Gathered {
+    fn from(stream: Option<impl Read + Send + 'static>) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = bytes.clone();
+        let thread = thread::spawn(move || {
+            let Some(mut stream) = stream else { return };
+            let mut piece = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut piece) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = (LONGEST_ANSWER + 1).saturating_sub(kept.len());
+                kept.extend(piece.iter().take(length.min(room)));
+            }
+        });
+        Self { bytes, thread }
     }
-    text
+
+    /// The text, when the tool has `ended`. What it started in the background may hold the stream
+    /// open for long; that is waited for a moment only.
+    fn text(self, ended: Instant) -> String {
+        while !self.thread.is_finished() && ended.elapsed() < LAST_WORDS {
+            thread::sleep(POLL);
+        }
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_cut = bytes.len() > LONGEST_ANSWER;
+        bytes.truncate(LONGEST_ANSWER);
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if is_cut {
+            text += "\n[cut off here]";
+        }
+        text
+    }
 }
 
 #[cfg(test)]
@@ -201,6 +222,7 @@ mod tests {
             tool("sleep", &["sleep", "30"]),
             tool("talk", &["sh", "-c", "yes | head -c 1000000"]),
             tool("none", &["/no/such/program"]),
+            tool("background", &["sh", "-c", "sleep 30 & echo started"]),
         ]));
         assert_eq!(tools.run(&call("echo"), true).output, "{\"city\":\"北京\"}");
         let place = PathBuf::from(tools.run(&call("where"), true).output.trim());
@@ -210,6 +232,7 @@ mod tests {
         assert!(tools.run(&call("sleep"), true).output.contains("longer than 1 s"));
         let talk = tools.run(&call("talk"), true).output;
         assert!(talk.ends_with("[cut off here]") && talk.len() < LONGEST_ANSWER + 100);
+        assert_eq!(tools.run(&call("background"), true).output, "started\n");
         assert!(tools.run(&call("none"), true).output.contains("cannot be run"));
         assert!(tools.run(&call("other"), true).output.contains("no tool other"));
     }
