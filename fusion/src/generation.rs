@@ -76,6 +76,7 @@ impl Generation {
     ) -> Result<Self, FusionError> {
         let inner = model.inner();
         let started = Instant::now();
+        let constraint = constraint(model, options)?; // before the long part, for it may be wrong
         let logits = session.prefill(model, prompt, &options.cancel)?;
         let mut sampling = options.sampling(&inner.generation);
         sampling.invalid_logits = inner.parts.invalid_logits;
@@ -96,7 +97,7 @@ impl Generation {
             ahead: VecDeque::new(),
             draft_counts: DraftCounts::default(),
             pass: (0, 0),
-            constraint: constraint(model, options)?,
+            constraint,
             thoughts_end: thoughts_end(model, options),
             tools: options.tools.clone().map(|tools| (ToolFormat::of(&inner.format), tools)),
             history: ids,

@@ -90,8 +90,21 @@ fn on_one_line(schema: &Value) -> Value {
     schema
 }
 
+/// The most characters of a reason; the parser quotes the whole line that it fails on.
+const LONGEST_REASON: usize = 300;
+
 fn failed(error: impl fmt::Display) -> LanguageError {
-    LanguageError::Grammar { reason: format!("{error:#}") }
+    let text = format!("{error:#}");
+    // A dump of the parser's own state follows.
+    let said = text.split("\n<state>").next().unwrap_or_default();
+    let reason = match said {
+        "NoExtensionBias" => "no text fulfils it".to_owned(),
+        _ if said.chars().count() > LONGEST_REASON => {
+            said.chars().take(LONGEST_REASON).chain(['…']).collect()
+        }
+        _ => said.to_owned(),
+    };
+    LanguageError::Grammar { reason }
 }
 
 impl fmt::Debug for Constraint {

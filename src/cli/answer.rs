@@ -1,6 +1,6 @@
 //! One question to a model, its thoughts parted from its answer.
 
-use super::{Console, Engine, JobArgs, PixelBox};
+use super::{Console, Engine, GenerateArgs, JobArgs, PixelBox};
 use glm4v::{
     Answer, FinishReason, GenerateOptions, Generation, Image, Message, Model, Part, Role,
     VisualTokens,
@@ -17,6 +17,7 @@ pub(crate) struct Question<'a> {
     pub(crate) prompt: String,
     system: Option<&'a str>,
     options: GenerateOptions,
+    generate: &'a GenerateArgs,
     console: Console,
 }
 
@@ -82,7 +83,8 @@ impl<'a> Question<'a> {
         let conversation = &args.conversation;
         let options = args.generate.options(conversation.thinking(), &engine.cancel)?;
         let (system, console) = (conversation.system.as_deref(), engine.console);
-        Ok(Self { prompt: prompt.to_owned(), system, options, console })
+        let generate = &args.generate;
+        Ok(Self { prompt: prompt.to_owned(), system, options, generate, console })
     }
 
     /// Puts the question to `images`, seen together.
@@ -122,8 +124,9 @@ impl<'a> Question<'a> {
         let system = self.system.map(|text| Message::text(Role::System, text));
         let messages: Vec<_> =
             system.into_iter().chain([Message::new(Role::User, parts)]).collect();
-        let generation = model.generate(&messages, visuals, &self.options)?;
-        let mut reply = collect(generation, on_piece)?;
+        let in_grammar = |error| self.generate.in_grammar(error);
+        let generation = model.generate(&messages, visuals, &self.options).map_err(in_grammar)?;
+        let mut reply = collect(generation, on_piece, in_grammar)?;
         reply.vision = vision;
         if self.options.grammar.is_some() && reply.answer.finish_reason == FinishReason::Length {
             self.console.note(CUT);
@@ -133,10 +136,14 @@ impl<'a> Question<'a> {
 }
 
 /// Reads a generation to its end.
-fn collect(mut generation: Generation, on_piece: OnPiece<'_>) -> anyhow::Result<Reply> {
+fn collect(
+    mut generation: Generation,
+    on_piece: OnPiece<'_>,
+    in_grammar: impl Fn(glm4v::Error) -> anyhow::Error,
+) -> anyhow::Result<Reply> {
     let mut collector = Collector::default();
     for chunk in &mut generation {
-        on_piece(&collector.push(&chunk?.text))?;
+        on_piece(&collector.push(&chunk.map_err(&in_grammar)?.text))?;
     }
     on_piece(&collector.finish())?;
     Ok(collector.into_reply(generation.answer()))

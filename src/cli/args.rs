@@ -8,6 +8,7 @@ use glm4v::{
     GenerateOptions, Grammar, ImageOptions, LoadOptions, NANO,
 };
 use glm4v_fusion::quantise::QUANTISED;
+use glm4v_language::LanguageError;
 use glm4v_weights::BlockType;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -227,6 +228,17 @@ impl GenerateArgs {
             tools: None,
             cancel: cancel.clone(),
         })
+    }
+
+    /// Names the grammar's file in errors about the grammar, which are wrong usage.
+    pub(crate) fn in_grammar(&self, error: glm4v::Error) -> anyhow::Error {
+        let file = self.json_schema.as_ref().or(self.grammar.as_ref());
+        match (file, &error) {
+            (Some(file), glm4v::Error::Language(LanguageError::Grammar { reason })) => {
+                UsageError(format!("{}: {reason}", file.display())).into()
+            }
+            _ => error.into(),
+        }
     }
 
     fn answer_grammar(&self) -> anyhow::Result<Option<Grammar>> {

@@ -40,10 +40,11 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         std::io::stdin().read_to_string(&mut prompt).context("standard input")?;
     }
     let options = args.generate.options(None, &engine.cancel)?;
-    let mut generation = engine.model()?.complete(&prompt, &options)?;
+    let in_grammar = |error| args.generate.in_grammar(error);
+    let mut generation = engine.model()?.complete(&prompt, &options).map_err(in_grammar)?;
     let mut output = Output::new(args.json, false);
     for chunk in &mut generation {
-        output.piece(&chunk?.text)?;
+        output.piece(&chunk.map_err(in_grammar)?.text)?;
     }
     output.end()?;
     let reply = Reply::verbatim(generation.answer());

@@ -112,3 +112,51 @@ fn a_video_is_described_from_frames_a_gif_or_not_at_all() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("clip.mp4") && run.stderr.contains("ffmpeg"), "{}", run.stderr);
 }
+
+#[test]
+fn boxes_are_drawn_into_a_folder_and_never_over_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = |name: &str| {
+        let path = folder.path().join(name);
+        fs::copy(picture(), &path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let images = [image("a.v1.png"), image("a.v2.png")];
+    let ask = |target: &str| {
+        let command = &mut glm4v_tiny();
+        command.args(["ask", "--each", "-p", "Where?", "--max-tokens", "2"]).args(&images);
+        run(command.args(["--draw-boxes", target]))
+    };
+    let refused = ask(folder.path().to_str().unwrap());
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert!(refused.stderr.contains("one of the images"), "{}", refused.stderr);
+    for image in &images {
+        assert_eq!(fs::read(image).unwrap(), fs::read(picture()).unwrap());
+    }
+    let drawn = tempfile::tempdir().unwrap();
+    let done = ask(drawn.path().to_str().unwrap());
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let entries = fs::read_dir(drawn.path()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.v1.png", "a.v2.png"]);
+}
+
+#[test]
+fn a_grammar_that_cannot_be_followed_is_told_once_with_its_file() {
+    for (option, name, text, told) in [
+        ("--grammar", "wrong.lark", "start: [1-9]", "Expected"),
+        ("--grammar", "circle.lark", "start: start", "no text fulfils it"),
+        ("--json-schema", "circle.json", r##"{"$ref": "#"}"##, "no text fulfils it"),
+        ("--json-schema", "regex.json", r#"{"type": "string", "pattern": "("}"#, "regex"),
+    ] {
+        let (_folder, path) = file(name, text);
+        let command = &mut glm4v_tiny();
+        command.args(["describe", &picture(), &picture(), "-q", option, &path]);
+        let run = run(command);
+        assert_eq!(run.code, Some(2), "{name}: {}", run.stderr);
+        assert!(run.stderr.contains(name) && run.stderr.contains(told), "{}", run.stderr);
+        assert_eq!(run.stderr.matches("error: ").count(), 1, "{}", run.stderr);
+        assert!(!run.stderr.contains("<state>"), "{}", run.stderr);
+    }
+}
