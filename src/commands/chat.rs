@@ -95,6 +95,10 @@ struct Pending {
 impl Pending {
     /// Opens what `arguments` stand for; all of it or none is added.
     fn add(&mut self, arguments: &[OsString], args: &ImageArgs) -> anyhow::Result<()> {
+        if arguments.iter().any(|argument| argument == "-") {
+            let message = "-: standard input holds the turns; give the image as a file".to_owned();
+            bail!(UsageError(message));
+        }
         let pictures = Picture::expand(arguments, args)?;
         let (images, time) = open_all(&pictures, &args.options())?;
         self.names.extend(pictures.into_iter().map(|picture| picture.name));
@@ -251,6 +255,7 @@ impl Conversation<'_> {
             None => self.chat.send(images, text, &self.options, on_chunk),
             Some(results) => self.chat.observe(results, &self.options, on_chunk),
         };
+        let answer = answer.map_err(|error| self.args.generate.in_grammar(error));
         written?;
         let rest = calls.push(&collector.finish().text);
         self.output.piece(&rest)?;

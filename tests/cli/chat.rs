@@ -38,3 +38,14 @@ fn what_fails_is_told_and_the_conversation_goes_on() {
     assert!(run.stderr.contains("/paint is not known"), "{}", run.stderr);
     assert!(!run.stdout.is_empty());
 }
+
+#[test]
+fn standard_input_holds_the_turns_and_no_image() {
+    let refused = run(glm4v_tiny().args(["chat", "-"]).write_stdin("hello\n"));
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""));
+    assert!(refused.stderr.contains("holds the turns"), "{}", refused.stderr);
+    let mut command = glm4v_tiny();
+    let later = run(command.args(["chat", "--max-tokens", "2"]).write_stdin("/image -\nhello\n"));
+    assert_eq!(later.code, Some(3), "{}", later.stderr);
+    assert!(later.stderr.contains("holds the turns") && !later.stdout.is_empty());
+}
