@@ -28,6 +28,11 @@ pub(crate) fn install() -> anyhow::Result<CancelToken> {
     Ok(token)
 }
 
+/// Makes Ctrl-C end the program at once, for work that keeps nothing but whole files and lines.
+pub(crate) fn leave_at_once() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| leave()).context("cannot listen for Ctrl-C")
+}
+
 fn leave() -> ! {
     std::process::exit(Exit::Interrupted.code().into())
 }

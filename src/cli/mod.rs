@@ -20,11 +20,12 @@ pub(crate) use args::{
     ConversationArgs, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs, block_type,
 };
 pub(crate) use batch::{Batch, Form};
-pub(crate) use boxes::{PixelBox, draw_boxes, drawing_path};
+pub(crate) use boxes::{PixelBox, draw_boxes, drawing_paths};
 pub(crate) use console::{Console, ConsoleArgs};
 pub(crate) use engine::Engine;
 pub(crate) use exit::{Exit, UsageError};
 pub(crate) use inputs::{Picture, open_all};
+pub(crate) use interrupt::leave_at_once;
 pub(crate) use output::{Output, print_json, print_line};
 pub(crate) use progress::{bar, byte_bar, download_progress};
 pub(crate) use record::{Record, Shown};

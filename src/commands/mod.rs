@@ -14,7 +14,7 @@ mod ocr;
 mod parity;
 mod score;
 
-use crate::cli::{Console, Exit};
+use crate::cli::{Console, Exit, leave_at_once};
 use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +36,9 @@ pub(crate) enum Command {
 
 /// Runs a command to its end.
 pub(crate) fn run(command: &Command, console: Console) -> anyhow::Result<Exit> {
+    if matches!(command, Command::Models(_) | Command::Bench(_) | Command::Parity(_)) {
+        leave_at_once()?;
+    }
     match command {
         Command::Describe(args) => describe::run(args, console),
         Command::Ask(args) => ask::run(args, console),

@@ -1,6 +1,6 @@
 //! Ctrl-C: what was finished is kept, and the work ends.
 
-use crate::{glm4v, picture, tiny};
+use crate::{fixture, glm4v, picture, tiny};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -51,4 +51,21 @@ fn text_that_was_streamed_ends_its_line() {
     output.read_to_end(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(text.ends_with(b"\n"), "{}", String::from_utf8_lossy(&text));
+}
+
+#[test]
+fn work_without_answers_ends_at_once() {
+    let mut child = Command::new(glm4v().get_program())
+        .args(["parity", &fixture("goldens"), "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    output.read_line(&mut text).unwrap();
+    interrupt(&child);
+    output.read_to_string(&mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{text}");
 }
