@@ -36,6 +36,14 @@ pub enum WeightsError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file beside the weights is larger than any such file.
+    #[error("{file}: more than {limit} bytes; that is no file of a model, fetch it again")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The most bytes that are read.
+        limit: u64,
+    },
     /// A text file is not UTF-8.
     #[error("{file}: not UTF-8 text")]
     NotText {

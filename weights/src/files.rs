@@ -2,13 +2,17 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use crate::WeightsError;
+
+/// The most bytes of a file beside the weights. Vocabularies, the largest of them, take some 20 MB.
+const LARGEST: u64 = 256 << 20;
 
 /// Where a checkpoint's files are.
 #[derive(Clone, Debug)]
@@ -32,10 +36,14 @@ impl Files {
     /// The content of file `name`; `None` when there is no such file.
     ///
     /// # Errors
-    /// [`WeightsError::Unreadable`] when the file is there but cannot be read.
+    /// [`WeightsError::Unreadable`] when the file is there but cannot be read, and
+    /// [`WeightsError::TooLarge`] when it is larger than any such file.
     pub fn read(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, WeightsError> {
         match self {
-            Self::Folder(folder) => match std::fs::read(folder.join(name)) {
+            Self::Folder(folder) => match read_limited(&folder.join(name)) {
+                Ok(bytes) if bytes.len() as u64 > LARGEST => {
+                    Err(WeightsError::TooLarge { file: self.describe(name), limit: LARGEST })
+                }
                 Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
                 Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                 Err(source) => Err(WeightsError::Unreadable { file: self.describe(name), source }),
@@ -147,4 +155,11 @@ impl Files {
             Self::Folder(_) | Self::Embedded(_) => self.embedded(name),
         }
     }
+}
+
+/// Reads at most one byte more than the largest file that is taken.
+fn read_limited(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -8,6 +8,9 @@ use glm4v_weights::{Gguf, Take, Taken};
 const TEXT: usize = 0;
 const PROJECTOR: usize = 1;
 
+/// More experts are damage.
+const MOST_EXPERTS: usize = 1 << 16;
+
 /// The second temporal slice of the patch embedding, taken together with the first.
 const SECOND_SLICE: &str = "v.patch_embd.weight.1";
 
@@ -125,7 +128,7 @@ fn text_tensor(text: &Text<'_>, name: &str, shape: &[usize]) -> Option<Vec<Taken
             let below = format!("{body}.layers.{layer}");
             if let Some(expert) = module.strip_suffix("_exps").and_then(|m| m.strip_prefix("ffn_"))
             {
-                let experts = 0..shape.first().copied()?;
+                let experts = 0..shape.first().copied().filter(|&count| count <= MOST_EXPERTS)?;
                 let name = |i| format!("{below}.mlp.experts.{i}.{expert}_proj.{end}");
                 return Some(source(experts.map(|i| renamed(name(i), Take::Matrix(i))).collect()));
             }

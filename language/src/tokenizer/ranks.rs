@@ -15,6 +15,9 @@ use serde::Deserialize;
 
 use crate::LanguageError;
 
+/// The most ids: tables made of them must not take all memory.
+const MOST_TOKENS: usize = 1 << 24;
+
 /// The pattern of `tokenization_chatglm.py` with its last two alternatives, `\s+(?!\S)|\s+`, as
 /// one `\s+`: [`pieces`] does what the look-ahead does, so that matching takes linear time.
 const PIECES: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
@@ -73,6 +76,9 @@ impl RankVocabulary {
             ranks.iter().map(|(bytes, rank)| (*rank, bytes.clone())).collect();
         tokens.extend(added.iter().map(|(id, token)| (*id, Arc::from(token.content.as_bytes()))));
         let size = tokens.keys().max().map_or(0, |id| *id as usize + 1);
+        if size > MOST_TOKENS {
+            return Err(invalid(model_file, format!("its ids reach {size}, beyond {MOST_TOKENS}")));
+        }
         let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
         let added = added.into_iter().map(|(id, token)| (token.content, id)).collect();
         Ok(Self { ranks, tokens, added, special, added_pattern, piece_pattern, size })

@@ -44,6 +44,11 @@ pub struct Glm4vVisionConfig {
     pub attention_bias: bool,
 }
 
+/// Larger numbers are damage; products of two of them must not overflow.
+const LARGEST_SIZE: usize = 1 << 20;
+/// The same for what four of are multiplied.
+const LARGEST_STEP: usize = 1 << 10;
+
 fn default_image_size() -> usize {
     336
 }
@@ -110,16 +115,19 @@ impl Glm4vVisionConfig {
     /// [`VisionError::Config`], naming the field, when one doesn't.
     pub fn validate(&self) -> Result<(), VisionError> {
         let wrong = |field: &str, reason: String| Err(VisionError::config(field, reason));
-        for (field, value) in [
-            ("num_heads", self.num_heads),
-            ("hidden_size", self.hidden_size),
-            ("patch_size", self.patch_size),
-            ("spatial_merge_size", self.spatial_merge_size),
-            ("temporal_patch_size", self.temporal_patch_size),
-            ("in_channels", self.in_channels),
+        for (field, value, largest) in [
+            ("num_heads", self.num_heads, LARGEST_SIZE),
+            ("hidden_size", self.hidden_size, LARGEST_SIZE),
+            ("out_hidden_size", self.out_hidden_size, LARGEST_SIZE),
+            ("intermediate_size", self.intermediate_size, LARGEST_SIZE),
+            ("image_size", self.image_size, LARGEST_SIZE),
+            ("patch_size", self.patch_size, LARGEST_STEP),
+            ("spatial_merge_size", self.spatial_merge_size, LARGEST_STEP),
+            ("temporal_patch_size", self.temporal_patch_size, LARGEST_STEP),
+            ("in_channels", self.in_channels, LARGEST_STEP),
         ] {
-            if value == 0 || value > 1 << 20 {
-                return wrong(field, format!("{value} is outside 1 to {}", 1 << 20));
+            if value == 0 || value > largest {
+                return wrong(field, format!("{value} is outside 1 to {largest}"));
             }
         }
         if !self.hidden_size.is_multiple_of(4 * self.num_heads) {

@@ -5,15 +5,21 @@ use super::GgufValue;
 /// Arrays of arrays deeper than this are taken for an attack on the stack.
 const DEEPEST: usize = 4;
 
+/// The most bytes of memory that what a header says may take. Large vocabularies take some 30 MB; a
+/// file with holes could say anything at no cost.
+const MOST_MEMORY: usize = 512 << 20;
+
 /// The rest of a header. Errors are reasons, to be completed with the file's name.
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
     read: usize,
+    /// Bytes of memory that are left for what is read.
+    memory: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, read: 0 }
+        Self { rest: bytes, read: 0, memory: MOST_MEMORY }
     }
 
     /// Bytes read so far.
@@ -44,6 +50,15 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// Takes memory for something that has been announced.
+    pub(super) fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.memory.checked_sub(bytes);
+        self.memory = left.ok_or_else(|| {
+            format!("damaged: the header would take more than {} MiB of memory", MOST_MEMORY >> 20)
+        })?;
+        Ok(())
+    }
+
     /// A count of things that take at least `each` bytes apiece, which the file must have left.
     pub(super) fn count(&mut self, what: &str, each: usize) -> Result<usize, String> {
         let count = self.u64()?;
@@ -56,6 +71,7 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn text(&mut self) -> Result<String, String> {
         let length = self.count("bytes of text", 1)?;
+        self.spend(length)?;
         let bytes = self.take(length)?;
         let text = std::str::from_utf8(bytes).map_err(|_| "a text is not UTF-8".to_owned())?;
         Ok(text.to_owned())
@@ -99,6 +115,7 @@ impl<'a> Cursor<'a> {
             _ => 8,
         };
         let count = self.count("array items", each)?;
+        self.spend(count.saturating_mul(size_of::<GgufValue>()))?;
         (0..count).map(|_| self.value_of(kind, depth)).collect()
     }
 }

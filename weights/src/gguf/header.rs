@@ -15,6 +15,9 @@ pub(super) const ALIGNMENT: usize = 32;
 /// The most axes that a tensor can have (`GGML_MAX_DIMS`).
 const MOST_AXES: usize = 4;
 
+/// What is kept of a tensor takes about as many bytes of memory.
+const TENSOR_MEMORY: usize = 256;
+
 pub(super) struct Header {
     pub(super) metadata: BTreeMap<String, GgufValue>,
     pub(super) tensors: BTreeMap<String, GgufEntry>,
@@ -58,6 +61,7 @@ pub(super) fn read(bytes: &[u8], file: &str) -> Result<Header, WeightsError> {
         }
         Some(_) => return Err(bad("key `general.alignment`: not a multiple of 8".to_owned())),
     };
+    cursor.spend(tensor_count.saturating_mul(TENSOR_MEMORY)).map_err(bad)?;
     let mut found = Vec::new();
     for _ in 0..tensor_count {
         found.push(tensor(&mut cursor).map_err(bad)?);
@@ -93,7 +97,9 @@ fn tensor(cursor: &mut Cursor<'_>) -> Result<(String, GgufEntry), String> {
     let (block, block_bytes) = stored.block();
     let numbers = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size));
     let row = sizes.first().copied().unwrap_or(1);
+    // Empty tensors are in no model, and their other sizes could be anything.
     let bytes = numbers
+        .filter(|&numbers| numbers > 0)
         .filter(|_| row.is_multiple_of(block as u64))
         .and_then(|numbers| (numbers / block as u64).checked_mul(block_bytes as u64));
     let range = bytes.and_then(|bytes| {

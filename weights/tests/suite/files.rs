@@ -60,3 +60,13 @@ fn a_file_that_cannot_be_read_is_not_taken_for_absent() {
     let error = files.read("chat_template.jinja").unwrap_err();
     assert!(matches!(error, WeightsError::Unreadable { .. }), "{error}");
 }
+
+#[test]
+fn a_file_with_no_end_is_not_read_to_its_end() {
+    let folder = folder([("config.json", "{")]);
+    let file = std::fs::File::options().write(true).open(folder.path().join("config.json"));
+    file.unwrap().set_len(1 << 36).unwrap();
+    let error = Files::Folder(folder.path().to_owned()).read("config.json").unwrap_err();
+    assert!(matches!(error, WeightsError::TooLarge { .. }), "{error}");
+    assert!(error.to_string().contains("config.json"), "{error}");
+}

@@ -6,5 +6,6 @@ mod checkpoint;
 mod common;
 mod faults;
 mod files;
+mod gguf;
 mod hub;
 mod server;
