@@ -26,6 +26,9 @@ pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
     let mut bar: Option<(String, ProgressBar)> = None;
     move |event| match event {
         PullEvent::Waiting => console.note("another process downloads this model; waiting for it"),
+        PullEvent::Unreachable { reason } => {
+            console.note(&format!("the hub cannot be reached, so the cache is used: {reason}"))
+        }
         PullEvent::Weights { files, bytes } => {
             let size =
                 bytes.map_or(String::new(), |bytes| format!(", {:.1} GB", bytes as f64 / 1e9));

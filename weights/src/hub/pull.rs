@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::cache::CacheFolder;
 use super::digest::Announced;
-use super::transfer::{PullEvent, RemoteFile, Transfer, hub_error};
+use super::transfer::{PullEvent, RemoteFile, Transfer, hub_error, is_unreachable, reason};
 use super::{HubOptions, cached};
 use crate::checkpoint::{INDEX_FILE, SINGLE_FILE, read_index};
 use crate::source::check_revision;
@@ -34,7 +34,7 @@ const SMALL_FILES: &[&str] = &[
 /// Brings the model `id` at `revision` (the main branch without one) up to date in the cache and
 /// gives its snapshot folder. What the cache has is not fetched again; a download that was broken
 /// off goes on where it stopped, in this call or the next. With [`HubOptions::offline`] the cache
-/// is looked at and nothing else. The HTTP client honours `ALL_PROXY` and its like.
+/// is looked at and nothing else, and so it is when the hub cannot be reached. The HTTP client honours `ALL_PROXY` and its like.
 ///
 /// # Errors
 /// [`WeightsError`] says what to do: a token is needed, the model is unknown, the network failed,
@@ -53,7 +53,14 @@ pub fn pull(
         return cached(id, revision, options).ok_or_else(not_cached);
     }
     let api = api(&folder, options).map_err(|error| hub_error(id, "the file list", error))?;
-    let listing = list(id, &api, folder.revision())?;
+    let listing = match list(id, &api, folder.revision()) {
+        Err(error) if is_unreachable(&error) => {
+            let Some(snapshot) = cached(id, revision, options) else { return Err(error) };
+            progress(PullEvent::Unreachable { reason: &reason(&error) });
+            return Ok(snapshot);
+        }
+        listing => listing?,
+    };
     check_revision(&listing.sha)?;
     let _lock = lock(&folder, progress)?;
     let at_commit = Repo::with_revision(id.to_owned(), RepoType::Model, listing.sha.clone());

@@ -20,6 +20,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub enum PullEvent<'a> {
     /// Another process downloads the same model; this one waits for it.
     Waiting,
+    /// The hub cannot be reached; what the cache has of the model is used.
+    Unreachable {
+        /// Why not.
+        reason: &'a str,
+    },
     /// The weight files are known and come next.
     Weights {
         /// How many files.
@@ -267,6 +272,15 @@ fn is_bad_part(error: &ApiError) -> bool {
     matches!(error, ApiError::InvalidResume) || status(error) == Some(416)
 }
 
+/// Whether nobody answered.
+pub(super) fn is_unreachable(error: &WeightsError) -> bool {
+    let WeightsError::Download { source, .. } = error else { return false };
+    match source.as_ref() {
+        ApiError::RequestError(error) => matches!(**error, ureq::Error::Transport(_)),
+        _ => false,
+    }
+}
+
 /// Whether trying again may help.
 fn is_passing(error: &WeightsError) -> bool {
     match error {
@@ -280,7 +294,7 @@ fn is_passing(error: &WeightsError) -> bool {
 }
 
 /// An error's message with its cause.
-fn reason(error: &WeightsError) -> String {
+pub(super) fn reason(error: &WeightsError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => cause.to_string(),
         None => error.to_string(),

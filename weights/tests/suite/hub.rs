@@ -369,6 +369,23 @@ fn a_hub_that_cannot_be_reached_is_told() {
 }
 
 #[test]
+fn what_the_cache_has_is_used_when_the_hub_cannot_be_reached() {
+    let mut scene = Scene::new();
+    let snapshot = scene.pull().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    scene.options.endpoint = format!("http://{free}");
+    let mut told = 0;
+    let again = pull(ID, None, &scene.options, &mut |event| {
+        assert!(matches!(event, PullEvent::Unreachable { .. }), "{event:?}");
+        told += 1;
+    });
+    assert_eq!((again.unwrap(), told), (snapshot.clone(), 1));
+    // Half a model is none.
+    std::fs::remove_file(snapshot.join(SHARDS[0])).unwrap();
+    assert!(matches!(scene.pull(), Err(WeightsError::Download { .. })));
+}
+
+#[test]
 fn an_https_hub_is_spoken_to_in_tls() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut scene = Scene::new();
