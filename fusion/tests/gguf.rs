@@ -260,3 +260,35 @@ fn what_gguf_has_no_form_for_is_refused() {
         }
     }
 }
+
+#[test]
+fn yarn_goes_into_the_file_and_out_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let yarn = golden("../yarn");
+    for (from, file) in [
+        (&yarn, "config.json"),
+        (&yarn, "long.json"),
+        (&yarn, "long.safetensors"),
+        (&golden("glm4"), "model.safetensors"),
+        (&golden("glm4"), "tokenizer.json"),
+        (&golden("glm4"), "tokenizer_config.json"),
+    ] {
+        std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
+    }
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let path = folder.path().join("long.gguf");
+    let quant = BlockType::Q8_0;
+    export(&checkpoint, &path, quant, &mut |_, _| ()).unwrap();
+    let options = LoadOptions { quant: Some(quant), ..LoadOptions::default() };
+    let loaded = Model::from_checkpoint(&checkpoint, "long", &options).unwrap();
+    let exported = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
+    assert_eq!(exported.info().context_length, 128);
+    assert_eq!(stages(folder.path(), &exported), stages(folder.path(), &loaded));
+    // Other scalings of attention have no place in the file.
+    let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+    let config = config.replace("\"factor\"", "\"attention_factor\": 2.0, \"factor\"");
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let error = export(&checkpoint, &folder.path().join("b.gguf"), quant, &mut |_, _| ());
+    assert!(matches!(error, Err(FusionError::NoGgufForm { .. })), "{error:?}");
+}

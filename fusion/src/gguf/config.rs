@@ -58,6 +58,11 @@ fn text_config(text: &Text<'_>) -> Result<Value, FusionError> {
             "rope_theta": rope_base(text),
             "partial_rotary_factor": share,
             "mrope_section": text.sections,
+            "factor": json_number(text.gguf, &text.key("rope.scaling.factor")),
+            "original_max_position_embeddings":
+                json_number(text.gguf, &text.key("rope.scaling.original_context_length")),
+            "beta_fast": json_number(text.gguf, &text.key("rope.scaling.yarn_beta_fast")),
+            "beta_slow": json_number(text.gguf, &text.key("rope.scaling.yarn_beta_slow")),
         },
     });
     if text.architecture == Architecture::Glm4Moe {

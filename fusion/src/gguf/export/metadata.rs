@@ -78,6 +78,13 @@ pub(super) fn text(
     pairs.put(key("attention.layer_norm_rms_epsilon"), decoder.norm_eps as f32);
     pairs.put(key("rope.freq_base"), decoder.rotary.base as f32);
     pairs.size(key("rope.dimension_count"), decoder.rotary.rotated);
+    if let Some(yarn) = &decoder.rotary.yarn {
+        pairs.put(key("rope.scaling.type"), "yarn");
+        pairs.put(key("rope.scaling.factor"), yarn.factor as f32);
+        pairs.size(key("rope.scaling.original_context_length"), yarn.original_length);
+        pairs.put(key("rope.scaling.yarn_beta_fast"), yarn.beta_fast as f32);
+        pairs.put(key("rope.scaling.yarn_beta_slow"), yarn.beta_slow as f32);
+    }
     if let Some(sections) = &decoder.rotary.sections {
         // Four, of which text and images use three.
         let four = sections.iter().copied().chain(std::iter::repeat(0)).take(4);

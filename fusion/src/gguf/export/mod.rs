@@ -61,29 +61,56 @@ pub fn export(
     let all = parts.iter().flat_map(|(_, tensors, _)| tensors.iter());
     let total = all.map(|planned| header(planned).bytes()).sum();
     let mut done = 0;
+    let mut written = Unfinished::default();
     for (path, tensors, metadata) in parts {
+        let partial = written.begin(path);
+        let failed = |source| exported(&partial, source);
+        let file = BufWriter::new(File::create(&partial).map_err(failed)?);
+        let headers = tensors.iter().map(header).collect();
+        let mut writer = GgufWriter::new(file, &metadata, headers).map_err(failed)?;
+        for planned in tensors {
+            let bytes = content(checkpoint, planned, stored_as(planned, blocks))?;
+            writer.tensor(&bytes).map_err(failed)?;
+            done += bytes.len() as u64;
+            progress(done, total);
+        }
+        let file = writer.finish().map_err(failed)?;
+        file.get_ref().sync_all().map_err(failed)?;
+    }
+    written.finish()?;
+    Ok(Exported { model: path.to_owned(), mmproj, bytes: total })
+}
+
+/// Files that get their names together, when all are complete; what was written of them goes
+/// otherwise.
+#[derive(Default)]
+struct Unfinished {
+    /// Where each is written, and what it will be called.
+    files: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Unfinished {
+    /// Where the file that will be `path` is to be written.
+    fn begin(&mut self, path: &Path) -> PathBuf {
         let partial = path.with_extension("gguf.part");
-        let mut write = || -> Result<(), FusionError> {
-            let failed = |source| exported(&partial, source);
-            let file = BufWriter::new(File::create(&partial).map_err(failed)?);
-            let headers = tensors.iter().map(header).collect();
-            let mut writer = GgufWriter::new(file, &metadata, headers).map_err(failed)?;
-            for planned in tensors {
-                let bytes = content(checkpoint, planned, stored_as(planned, blocks))?;
-                writer.tensor(&bytes).map_err(failed)?;
-                done += bytes.len() as u64;
-                progress(done, total);
-            }
-            let file = writer.finish().map_err(failed)?;
-            file.get_ref().sync_all().map_err(failed)?;
-            std::fs::rename(&partial, path).map_err(|source| exported(path, source))
-        };
-        if let Err(error) = write() {
-            let _ = std::fs::remove_file(&partial);
-            return Err(error);
+        self.files.push((partial.clone(), path.to_owned()));
+        partial
+    }
+
+    fn finish(mut self) -> Result<(), FusionError> {
+        for (partial, path) in std::mem::take(&mut self.files) {
+            std::fs::rename(partial, &path).map_err(|source| exported(&path, source))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        for (partial, _) in &self.files {
+            let _ = std::fs::remove_file(partial);
         }
     }
-    Ok(Exported { model: path.to_owned(), mmproj, bytes: total })
 }
 
 fn exported(path: &Path, source: std::io::Error) -> FusionError {

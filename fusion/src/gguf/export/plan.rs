@@ -3,7 +3,7 @@
 use crate::FusionError;
 use crate::family::model_type;
 use crate::gguf::tensors::{CHAT_GLM_LAYER, LAYER, TOWER, TOWER_BLOCK};
-use glm4v_language::{ChatGlmConfig, DecoderConfig, TextConfig, TextFamily};
+use glm4v_language::{ChatGlmConfig, DecoderConfig, TextConfig, TextFamily, YarnConfig};
 use glm4v_weights::{Checkpoint, Files, TensorInfo};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -78,6 +78,9 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
             text.decoder(family, config.tie_word_embeddings)?
         }
     };
+    if decoder.rotary.yarn.as_ref().is_some_and(|yarn| !has_usual_attention(yarn)) {
+        return Err(no_form(files, "`rope_scaling` that attends in its own way".to_owned()));
+    }
     let mut plan = Plan { architecture, decoder, text: Vec::new(), tower: None };
     if config.vision_config.is_some() {
         plan.tower = Some(Vec::new());
@@ -112,11 +115,24 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         }
     }
     for (name, sources) in experts {
+        let numbers = sources.iter().map(|source| expert_name(&source.name).map(|found| found.1));
+        if let Some(missing) =
+            (0..).zip(numbers).find_map(|(i, found)| (found != Some(i)).then_some(i))
+        {
+            let reason = format!("expert {missing} of `{name}` is missing; fetch the model again");
+            return Err(FusionError::Reference { file: files.describe("config.json"), reason });
+        }
         let matrix = sources.first().map(|source| source.shape.clone()).unwrap_or_default();
         let shape = [vec![sources.len()], matrix].concat();
         plan.text.push(Planned { name, shape, sources, order: Order::AsStored });
     }
     Ok(plan)
+}
+
+/// Whether attention is scaled as GGUF's readers do by themselves.
+fn has_usual_attention(yarn: &YarnConfig) -> bool {
+    let usual = YarnConfig::default_attention_factor(yarn.factor, 1.0);
+    yarn.truncate && (yarn.attention_factor - usual).abs() < 1e-9
 }
 
 fn no_form(files: &Files, what: String) -> FusionError {
