@@ -87,3 +87,20 @@ fn a_quantised_file_answers_as_the_model_quantised_while_loading() {
     assert_eq!((read.code, &read.stdout), (Some(0), &loaded.stdout), "{}", read.stderr);
     assert!(read.stdout.len() > 20, "{}", read.stdout);
 }
+
+#[test]
+fn quantised_files_get_a_name_that_loads_and_overwrite_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let quantize = |name: &str| {
+        let path = folder.path().join(name).to_str().unwrap().to_owned();
+        run(glm4v().args(["models", "quantize", "nano", &path, "--quant", "q8_0"]))
+    };
+    let unnamed = quantize("nano.q8");
+    assert_eq!(unnamed.code, Some(2));
+    assert!(unnamed.stderr.contains("must end in .gguf"), "{}", unnamed.stderr);
+    std::fs::write(folder.path().join("mmproj-nano.gguf"), "kept").unwrap();
+    let taken = quantize("nano.gguf");
+    assert_eq!(taken.code, Some(1));
+    assert!(taken.stderr.contains("mmproj-nano.gguf"), "{}", taken.stderr);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

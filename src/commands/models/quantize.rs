@@ -1,7 +1,7 @@
 //! `glm4v models quantize`: a model as GGUF files of fewer bits.
 
 use super::locate;
-use crate::cli::{Console, Exit, block_type, byte_bar, print_line};
+use crate::cli::{Console, Exit, UsageError, block_type, byte_bar, print_line};
 use glm4v::{LoadOptions, NANO};
 use glm4v_fusion::quantise::exceptions;
 use glm4v_fusion::{export, nano_checkpoint, open_checkpoint};
@@ -26,6 +26,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
+    if !args.out.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) {
+        let message = format!("{}: its name must end in .gguf", args.out.display());
+        return Err(UsageError(message).into());
+    }
     let checkpoint = if args.model == NANO {
         nano_checkpoint()?
     } else {
