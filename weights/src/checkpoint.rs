@@ -1,5 +1,7 @@
 //! A checkpoint: files whose headers have been read, and whose tensors can be.
 
+mod taken;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -12,6 +14,8 @@ use glm4v_kernels::MappedFile;
 use serde::Deserialize;
 
 use crate::{Files, Gguf, StoredType, Weights, WeightsError, header};
+
+pub use taken::{Take, Taken};
 
 /// The file of an unsharded checkpoint.
 pub(crate) const SINGLE_FILE: &str = "model.safetensors";
@@ -46,40 +50,6 @@ enum Order {
     Pieces { piece: usize, order: Arc<[usize]> },
     /// Pieces of `piece` bytes, one from the tensor and one from `second` in turn.
     InTurn { piece: usize, second: Range<usize> },
-}
-
-/// A tensor that a GGUF file has under another name, and maybe in another form.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// The name that it gets.
-    pub name: String,
-    /// Which of the files has it.
-    pub part: usize,
-    /// Its name there.
-    pub source: String,
-    /// What is taken of it.
-    pub take: Take,
-}
-
-/// What is taken of a tensor.
-#[derive(Clone, Debug)]
-pub enum Take {
-    /// All of it.
-    Whole,
-    /// All of it, in another shape of as many numbers.
-    Shaped(Vec<usize>),
-    /// One of the matrices that are stacked along the outermost axis.
-    Matrix(usize),
-    /// All rows; of each `head` rows, the first `rotated` go from halves (0, 2, 4 … 1, 3, 5 …) to
-    /// pairs (0, 1, 2, 3 …).
-    Pairs {
-        /// Rows of a head.
-        head: usize,
-        /// Rows at its beginning that are in halves.
-        rotated: usize,
-    },
-    /// It and another of the same form, `(out, c, y, x)` both, as `(out, c, 2, y, x)`.
-    WithSecond(String),
 }
 
 /// An opened checkpoint. Opening reads headers alone; tensors are read through [`Weights`].
@@ -172,7 +142,7 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         for taken in taken {
             let Some(gguf) = parts.get(taken.part) else { continue };
-            let tensor = take(gguf, taken)?;
+            let tensor = taken::take(gguf, taken)?;
             let file = tensor.file.clone();
             if let Some(first) = tensors.insert(taken.name.clone(), tensor) {
                 let (tensor, first) = (first.name, first.file);
@@ -340,79 +310,4 @@ fn add_tensors(
         }
     }
     Ok(())
-}
-
-/// What a checkpoint says about a tensor that is taken from a GGUF file.
-fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsError> {
-    let bad = |reason: String| WeightsError::BadGguf { file: gguf.file().to_owned(), reason };
-    let missing = |name: &str| bad(format!("tensor `{name}` is missing"));
-    let stored = gguf.tensor(&taken.source).ok_or_else(|| missing(&taken.source))?;
-    let (shape, range) = (stored.shape.clone(), stored.range.clone());
-    let unfit = |what: String| bad(format!("tensor `{}` of {shape:?} {what}", taken.source));
-    let mut info = TensorInfo {
-        name: taken.name.clone(),
-        dtype: stored.stored,
-        file: gguf.file().to_owned(),
-        bytes: range.len(),
-        part: taken.part,
-        shape: shape.clone(),
-        range: range.clone(),
-        order: Order::AsStored,
-    };
-    let count: usize = shape.iter().product();
-    match &taken.take {
-        Take::Whole => {}
-        Take::Shaped(wanted) => {
-            let fits = wanted.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-            if fits != Some(count) {
-                return Err(unfit(format!("cannot have the shape {wanted:?}")));
-            }
-            info.shape = wanted.clone();
-        }
-        Take::Matrix(index) => {
-            let [matrices, rows, width] = *shape.as_slice() else {
-                return Err(unfit("is no stack of matrices".to_owned()));
-            };
-            if *index >= matrices {
-                return Err(unfit(format!("has no matrix {index}")));
-            }
-            info.shape = vec![rows, width];
-            info.bytes = range.len() / matrices;
-            let start = range.start + index * info.bytes;
-            info.range = start..start + info.bytes;
-        }
-        Take::Pairs { head, rotated } => {
-            let rows = shape.first().copied().unwrap_or(0);
-            if rows == 0 || *head == 0 || !rows.is_multiple_of(*head) || rotated > head {
-                return Err(unfit(format!("has not rows for heads of {head}")));
-            }
-            let order = (0..rows).map(|row| halves_row(row, *head, *rotated)).collect();
-            info.order = Order::Pieces { piece: range.len() / rows, order };
-        }
-        Take::WithSecond(name) => {
-            let second = gguf.tensor(name).ok_or_else(|| missing(name))?;
-            let ([out, channels, y, x], true) =
-                (shape.as_slice(), second.shape == shape && second.stored == info.dtype)
-            else {
-                return Err(unfit(format!("and `{name}` are no two slices of one kernel")));
-            };
-            let piece = range.len() / (out * channels).max(1);
-            if piece == 0 {
-                return Err(unfit("has no numbers".to_owned()));
-            }
-            info.shape = vec![*out, *channels, 2, *y, *x];
-            info.bytes *= 2;
-            info.order = Order::InTurn { piece, second: second.range.clone() };
-        }
-    }
-    Ok(info)
-}
-
-/// Where row `row`, its head in pairs, is when the head's first `rotated` rows are in halves.
-fn halves_row(row: usize, head: usize, rotated: usize) -> usize {
-    let (start, within) = (row / head * head, row % head);
-    if within >= rotated / 2 * 2 {
-        return row;
-    }
-    start + within / 2 + (within % 2) * (rotated / 2)
 }
