@@ -140,3 +140,19 @@ fn threads_and_types_can_be_chosen() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stderr.contains("bf16"), "{}", run.stderr);
 }
+
+/// `/dev/full` takes nothing, as a full disk does.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_job() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(glm4v_tiny().get_program())
+        .env("GLM4V_MODEL", tiny())
+        .args(["describe", "-q", &picture(), &picture(), "--max-tokens", "4"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(told.matches("error: ").count(), 1, "{told}");
+}

@@ -7,7 +7,7 @@ use crate::{Image, ImageOptions, VideoMetadata, VisionError};
 use std::path::{Path, PathBuf};
 
 /// Files of a folder that are frames.
-const FRAMES: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "ppm"];
+const FRAMES: [&str; 7] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"];
 
 /// A video that was opened, its frames not read yet.
 #[derive(Clone, Debug)]

@@ -41,7 +41,6 @@ fn shrink<const FROM: usize, const TO: usize>(
     }
     data.truncate(pixels * TO);
     data.shrink_to_fit(); // turning it upright takes another copy
-    data.shrink_to_fit();
     data
 }
 
