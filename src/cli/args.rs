@@ -115,7 +115,8 @@ impl EngineArgs {
     /// Makes the pool that all computing shares.
     pub(crate) fn build_thread_pool(&self) -> anyhow::Result<()> {
         if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+            pool.build_global().with_context(|| format!("--threads {threads}"))?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! The model that a command uses, loaded when it is first needed.
 
 use super::progress::download_progress;
-use super::{Console, ModelArgs, interrupt};
+use super::{Console, ModelArgs, UsageError, interrupt};
 use glm4v::{CancelToken, Model, NANO};
 use std::cell::OnceCell;
+use std::path::Path;
 use std::time::Instant;
 
 /// Said once in each run that uses the built-in model.
@@ -23,6 +24,13 @@ impl<'a> Engine<'a> {
     /// Readies threads and Ctrl-C. The model itself waits: an image that can't be read costs no
     /// loading.
     pub(crate) fn new(args: &'a ModelArgs, console: Console) -> anyhow::Result<Self> {
+        let is_gguf =
+            Path::new(&args.model).extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf"));
+        if args.engine.mmproj.is_some() && !is_gguf {
+            let message =
+                format!("--mmproj goes with a .gguf file as --model, not with {}", args.model);
+            return Err(UsageError(message).into());
+        }
         args.engine.build_thread_pool()?;
         let cancel = interrupt::install()?;
         Ok(Self { args, model: OnceCell::new(), console, cancel })

@@ -70,26 +70,28 @@ impl Picture {
 
     fn expand_path(argument: &OsStr, recursive: bool) -> Vec<Self> {
         let path = Path::new(argument);
+        let nothing = |reason| vec![Self::nothing(path, reason)];
+        if path.is_dir() {
+            let mut found = Vec::new();
+            list_folder(path, recursive, &mut found);
+            let hint = if recursive { "" } else { "; --recursive looks in the folders below" };
+            return match found.is_empty() {
+                true => nothing(format!("no image files in this folder{hint}")),
+                false => found,
+            };
+        }
         // File names need not be UTF-8; patterns are.
         let pattern = argument.to_str().filter(|text| text.contains(['*', '?', '[']));
-        let found = if path.is_dir() {
-            let mut files = Vec::new();
-            list_folder(path, recursive, &mut files).map(|()| files)
-        } else if let Some(pattern) = pattern.filter(|_| !path.exists()) {
-            list_matches(pattern)
-        } else {
-            Ok(vec![path.to_owned()])
-        };
-        let nothing = |reason| vec![Self::new(path.display().to_string(), Source::Nothing(reason))];
-        match found {
-            Ok(files) if files.is_empty() && path.is_dir() => {
-                let hint = if recursive { "" } else { "; --recursive looks in the folders below" };
-                nothing(format!("no image files in this folder{hint}"))
-            }
-            Ok(files) if files.is_empty() => nothing("no file matches".to_owned()),
-            Ok(files) => files.into_iter().map(Self::file).collect(),
-            Err(error) => nothing(format!("{error:#}")),
+        match pattern.filter(|_| !path.exists()).map(list_matches) {
+            None => vec![Self::file(path.to_owned())],
+            Some(Ok(found)) if found.is_empty() => nothing("no file matches".to_owned()),
+            Some(Ok(found)) => found,
+            Some(Err(error)) => nothing(error.to_string()),
         }
+    }
+
+    fn nothing(path: &Path, reason: String) -> Self {
+        Self::new(path.display().to_string(), Source::Nothing(reason))
     }
 
     /// Reads and decodes the image. The error's text begins with the image's name.
@@ -145,20 +147,25 @@ pub(crate) fn read_limited(reader: impl Read, limit: u64) -> std::io::Result<Vec
     Ok(bytes)
 }
 
-/// The image files of a folder by name, then those of the folders in it.
-fn list_folder(folder: &Path, recursive: bool, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let context = || format!("{}: cannot be listed", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(context)?;
-    let mut entries: Vec<_> = entries.collect::<Result<_, _>>().with_context(context)?;
+/// The image files of a folder by name, then those of the folders in it. A folder that cannot be
+/// listed is one that fails, and the others are listed all the same.
+fn list_folder(folder: &Path, recursive: bool, found: &mut Vec<Picture>) {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut entries = match entries {
+        Ok(entries) => entries,
+        Err(error) => {
+            return found.push(Picture::nothing(folder, format!("cannot be listed: {error}")));
+        }
+    };
     entries.sort_by_key(std::fs::DirEntry::file_name);
-    files.extend(entries.iter().map(std::fs::DirEntry::path).filter(|path| is_image_file(path)));
+    let images = entries.iter().map(std::fs::DirEntry::path).filter(|path| is_image_file(path));
+    found.extend(images.map(Picture::file));
     for entry in entries.iter().filter(|_| recursive) {
         // A link to a folder may lead in a circle, and `file_type` does not follow it.
-        if entry.file_type().with_context(context)?.is_dir() {
-            list_folder(&entry.path(), recursive, files)?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            list_folder(&entry.path(), recursive, found);
         }
     }
-    Ok(())
 }
 
 fn is_image_file(path: &Path) -> bool {
@@ -166,9 +173,12 @@ fn is_image_file(path: &Path) -> bool {
     EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)) && path.is_file()
 }
 
-fn list_matches(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let paths: Vec<PathBuf> = glob::glob(pattern)?.collect::<Result<_, _>>()?;
-    Ok(paths.into_iter().filter(|path| path.is_file()).collect())
+fn list_matches(pattern: &str) -> Result<Vec<Picture>, glob::PatternError> {
+    let matches = glob::glob(pattern)?.filter_map(|found| match found {
+        Ok(path) => path.is_file().then(|| Picture::file(path)),
+        Err(error) => Some(Picture::nothing(error.path(), format!("{}", error.error()))),
+    });
+    Ok(matches.collect())
 }
 
 #[cfg(test)]
@@ -184,12 +194,17 @@ mod tests {
             std::fs::write(root.join(name), "").unwrap();
         }
         let list = |recursive| {
-            let mut files = Vec::new();
-            list_folder(root, recursive, &mut files).unwrap();
-            files.iter().map(|f| f.strip_prefix(root).unwrap().to_owned()).collect::<Vec<_>>()
+            let mut found = Vec::new();
+            list_folder(root, recursive, &mut found);
+            let below =
+                |picture: &Picture| picture.path().unwrap().strip_prefix(root).unwrap().to_owned();
+            found.iter().map(below).collect::<Vec<_>>()
         };
         assert_eq!(list(false), [Path::new("a.jpg"), Path::new("b.PNG")]);
         assert_eq!(list(true)[2], Path::new("a_below/c.tiff"));
+        let mut found = Vec::new();
+        list_folder(&root.join("missing"), true, &mut found);
+        assert!(matches!(&found[..], [Picture { source: Source::Nothing(_), .. }]));
     }
 
     #[test]

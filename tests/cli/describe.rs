@@ -93,6 +93,7 @@ fn wrong_usage_is_told_apart_from_failure() {
         &["describe", "a.png", "--quiet", "--verbose"],
         &["describe", "https://example.org/a.png"],
         &["describe", "-", "-"],
+        &["describe", "a.png", "--mmproj", "mmproj.gguf"],
         &["paint", "a.png"],
         &["ask", "a.png"],
     ] {

@@ -110,7 +110,10 @@ impl VideoFile {
         let images: Vec<Image> = match &self.source {
             Source::Files(files) => {
                 let files = wanted.iter().filter_map(|&frame| files.get(frame));
-                files.map(|file| Image::open_with(file, &self.options)).collect::<Result<_, _>>()?
+                let mut room = Room::new(&self.name, &self.options);
+                files
+                    .map(|file| room.take(Image::open_with(file, &self.options)?))
+                    .collect::<Result<_, _>>()?
             }
             Source::Decoded(images) => {
                 wanted.iter().filter_map(|&frame| images.get(frame).cloned()).collect()
@@ -123,6 +126,36 @@ impl VideoFile {
         }
         let place = |frame| wanted.binary_search(frame).ok().and_then(|at| images.get(at).cloned());
         Ok(chosen.iter().filter_map(place).collect())
+    }
+}
+
+/// Pixels over all frames that are read, in multiples of the limit for one image.
+const FRAMES_OF_LIMIT: u64 = 16;
+
+/// What room there is for frames in memory.
+struct Room<'a> {
+    video: &'a str,
+    pixels: u64,
+}
+
+impl<'a> Room<'a> {
+    fn new(video: &'a str, options: &ImageOptions) -> Self {
+        Self { video, pixels: options.max_pixels.saturating_mul(FRAMES_OF_LIMIT) }
+    }
+
+    /// Takes room for a frame.
+    fn take(&mut self, frame: Image) -> Result<Image, VisionError> {
+        let pixels = u64::from(frame.width()) * u64::from(frame.height());
+        match self.pixels.checked_sub(pixels) {
+            Some(left) => self.pixels = left,
+            None => {
+                let reason = "its frames have too many pixels together; give fewer or smaller ones \
+                              (--video-fps says the rate of a folder's, so that not all are taken), \
+                              or raise the pixel limit";
+                return Err(unreadable(self.video, reason.to_owned()));
+            }
+        }
+        Ok(frame)
     }
 }
 
@@ -191,6 +224,24 @@ mod tests {
         assert!(frames[0] == Image::open(path).unwrap(), "the first frame is that of an image");
         assert!(frames[1] != frames[0] && frames[1] == frames[2]);
         assert!(matches!(video.read(&[9999]), Err(VisionError::UnreadableVideo { .. })));
+    }
+
+    #[test]
+    fn frames_do_not_take_all_memory() {
+        let frame = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/images/animated.gif");
+        let pixels = {
+            let (width, height) = Image::open(frame).unwrap().size();
+            u64::from(width) * u64::from(height)
+        };
+        let options = ImageOptions { max_pixels: pixels, ..ImageOptions::default() };
+        let read = |frames: usize| {
+            let files = vec![PathBuf::from(frame); frames];
+            let video = VideoFile::of_frames("many", files, None, &options).unwrap();
+            video.read(&(0..frames).collect::<Vec<_>>())
+        };
+        assert_eq!(read(16).unwrap().len(), 16);
+        let error = read(17).unwrap_err();
+        assert!(error.to_string().contains("too many pixels together"), "{error}");
     }
 
     #[test]

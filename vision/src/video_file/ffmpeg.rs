@@ -1,6 +1,6 @@
 //! Video files, read by the program `ffmpeg`.
 
-use super::unreadable;
+use super::{Room, unreadable};
 use crate::{Image, ImageOptions, VisionError};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -82,11 +82,12 @@ pub(super) fn read(
         .spawn()
         .map_err(|error| failed(name, &error))?;
     let mut images = Vec::with_capacity(frames.len());
+    let mut room = Room::new(name, options);
     let read = child.stdout.take().map_or(Ok(()), |stdout| {
         let mut stdout = std::io::BufReader::new(stdout);
         while images.len() < frames.len() {
             match read_ppm(&mut stdout, name, options)? {
-                Some(image) => images.push(image),
+                Some(image) => images.push(room.take(image)?),
                 None => break,
             }
         }
