@@ -186,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("out.png");
         let one = pictures(&["a.jpg".into()]);
-        assert_eq!(drawing_paths(&file, &one).unwrap(), [file.clone()]);
+        assert_eq!(drawing_paths(&file, &one).unwrap(), std::slice::from_ref(&file));
         let names = ["p/a.v1.jpg", "p/a.v2.jpg", "q/a.v1.png", "q/A.V1.png"];
         let many = pictures(&names.map(PathBuf::from));
         assert!(drawing_paths(&file, &many).unwrap_err().is::<UsageError>());
