@@ -8,6 +8,17 @@ pub(crate) mod ptb;
 pub(crate) mod tokenize;
 mod wordnet;
 
+use rapidfuzz::distance::levenshtein;
+
+/// Levenshtein's distance in code points.
+pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+    match a.is_ascii() && b.is_ascii() {
+        _ if a == b => 0,
+        true => levenshtein::distance(a.bytes(), b.bytes()),
+        false => levenshtein::distance(a.chars(), b.chars()),
+    }
+}
+
 /// The length of the longest common subsequence for each pair of prefixes: `[i][j]` of the first `i`
 /// items of `a` and the first `j` of `b`.
 pub(crate) fn common_lengths<T: PartialEq>(a: &[T], b: &[T]) -> Vec<Vec<usize>> {

@@ -2,6 +2,7 @@
 
 use super::{Item, MetricInfo, ScoreError};
 use crate::python::{collapse_spaces, length};
+use crate::text::edit_distance;
 use serde_json::Value;
 
 const SUMMARY: &str = "edit similarity of short answers, 0 below one half";
@@ -86,7 +87,7 @@ fn similarity(prediction: &str, reference: &str, variant: Variant) -> Option<f64
     if over == 0 && variant == Variant::Pix2struct {
         return None;
     }
-    let distance = if over == 0 { 0.0 } else { strsim::levenshtein(&a, &b) as f64 / over as f64 };
+    let distance = if over == 0 { 0.0 } else { edit_distance(&a, &b) as f64 / over as f64 };
     let counts = match variant {
         Variant::Harness | Variant::Star => 1.0 - distance >= THRESHOLD,
         Variant::Package | Variant::Pix2struct => distance < THRESHOLD,

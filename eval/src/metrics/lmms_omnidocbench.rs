@@ -4,6 +4,7 @@
 use super::{Item, MetricInfo, ScoreError, formula_normalize, text_normalize};
 use crate::assignment::assign;
 use crate::python::length;
+use crate::text::edit_distance;
 use serde_json::{Value, json};
 
 pub(super) const METRICS: &[MetricInfo] = &[
@@ -47,25 +48,31 @@ pub fn score(
 ) -> PageEdits {
     let predictions: Vec<String> = predictions.iter().map(|text| normalise(text)).collect();
     let references: Vec<String> = references.iter().map(|text| normalise(text)).collect();
-    let mut costs = Vec::with_capacity(references.len() * predictions.len());
-    for reference in &references {
-        costs.extend(predictions.iter().map(|prediction| relative_distance(prediction, reference)));
-    }
-    let mut partner = vec![None; references.len()];
-    for (row, column) in assign(references.len(), predictions.len(), &costs) {
-        if costs[row * predictions.len() + column] <= MATCH_THRESHOLD {
-            partner[row] = Some(&predictions[column]);
-        }
-    }
     let (mut edits, mut weight) = (0, 0);
-    for (reference, partner) in references.iter().zip(partner) {
+    for (reference, partner) in references.iter().zip(pair(&predictions, &references)) {
+        let partner = partner.and_then(|at| predictions.get(at));
         let longest = length(reference).max(partner.map_or(0, |partner| length(partner)));
-        edits += partner.map_or(longest, |partner| strsim::levenshtein(partner, reference));
+        edits += partner.map_or(longest, |partner| edit_distance(partner, reference));
         weight += longest;
     }
     PageEdits { distance: edits as f64 / weight.max(1) as f64, weight }
 }
 
+/// The prediction that each reference is paired with, at the lowest total distance.
+pub(super) fn pair(predictions: &[String], references: &[String]) -> Vec<Option<usize>> {
+    let mut costs = Vec::with_capacity(references.len() * predictions.len());
+    for reference in references {
+        costs.extend(predictions.iter().map(|prediction| relative_distance(prediction, reference)));
+    }
+    let mut partner = vec![None; references.len()];
+    for (row, column) in assign(references.len(), predictions.len(), &costs) {
+        if costs[row * predictions.len() + column] <= MATCH_THRESHOLD {
+            partner[row] = Some(column);
+        }
+    }
+    partner
+}
+
 fn relative_distance(a: &str, b: &str) -> f64 {
-    strsim::levenshtein(a, b) as f64 / length(a).max(length(b)).max(1) as f64
+    edit_distance(a, b) as f64 / length(a).max(length(b)).max(1) as f64
 }

@@ -3,6 +3,7 @@
 
 use super::{Item, MetricInfo, ScoreError};
 use crate::python::length;
+use crate::text::edit_distance;
 use crate::text::jieba::cut;
 use crate::text::meteor::meteor;
 use crate::text::ngrams::Matches;
@@ -72,7 +73,7 @@ pub fn score(prediction: &str, reference: &str) -> Option<PageScore> {
         0.0 => 0.0,
         _ => 1.0 / (0.5 / precision + 0.5 / recall),
     });
-    let edit_distance = strsim::levenshtein(prediction, reference) as f64 / longer as f64;
+    let edit_distance = edit_distance(prediction, reference) as f64 / longer as f64;
     let mean = (bleu + meteor + f_measure.unwrap_or(0.0) + (1.0 - edit_distance)) / 4.0;
     let task_score = if prediction.is_empty() { 0.0 } else { mean };
     Some(PageScore { bleu, meteor, f_measure, precision, recall, edit_distance, task_score })

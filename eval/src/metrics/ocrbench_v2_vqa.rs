@@ -3,6 +3,7 @@
 
 use super::{Item, MetricInfo, ScoreError};
 use crate::python::{is_space, length, strip};
+use crate::text::edit_distance;
 use serde_json::Value;
 
 pub(super) const METRICS: &[MetricInfo] = &[
@@ -97,6 +98,6 @@ fn normalised(text: &str, kind: Kind) -> String {
 
 fn similarity(a: &str, b: &str) -> f64 {
     let longer = length(a).max(length(b)).max(1) as f64;
-    let similarity = 1.0 - strsim::levenshtein(a, b) as f64 / longer;
+    let similarity = 1.0 - edit_distance(a, b) as f64 / longer;
     if similarity >= 0.5 { similarity } else { 0.0 }
 }

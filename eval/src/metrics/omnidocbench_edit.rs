@@ -2,6 +2,7 @@
 
 use super::{Item, MetricInfo, ScoreError};
 use crate::python::length;
+use crate::text::edit_distance;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -58,7 +59,7 @@ pub fn score(samples: &[(&str, &str, &str)]) -> Option<SetEdits> {
     let mut ratios = Vec::with_capacity(samples.len());
     for &(id, prediction, reference) in samples {
         let longest = length(prediction).max(length(reference));
-        let edits = strsim::levenshtein(prediction, reference);
+        let edits = edit_distance(prediction, reference);
         if longest > 0 {
             ratios.push(edits as f64 / longest as f64);
         }

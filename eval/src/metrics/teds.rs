@@ -5,6 +5,7 @@ use super::{Item, MetricInfo, ScoreError, table_normalize};
 use crate::html::{Child, ElementId, Tree};
 use crate::python::{int, is_space};
 use crate::tree_distance::{self, Costs, tree_distance};
+use rapidfuzz::distance::levenshtein;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -203,6 +204,9 @@ fn rename(a: &Node, b: &Node) -> f64 {
     match () {
         () if a.tag != b.tag || a.span != b.span => 1.0,
         () if longest == 0 || a.content == b.content => 0.0,
-        () => strsim::generic_levenshtein(&a.content, &b.content) as f64 / longest as f64,
+        () => {
+            levenshtein::distance(a.content.iter().copied(), b.content.iter().copied()) as f64
+                / longest as f64
+        }
     }
 }

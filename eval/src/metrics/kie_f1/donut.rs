@@ -2,6 +2,7 @@
 //! `JSONParseEvaluator` of `donut-python`.
 
 use crate::python::{Literal, length, strip};
+use crate::text::edit_distance;
 use crate::tree_distance::{Costs, Tree, tree_distance};
 
 /// A dictionary's fields, normalised: empty ones dropped, scalars as texts in lists.
@@ -152,7 +153,7 @@ fn node_cost(label: &Label) -> f64 {
 
 fn relabel_cost(from: &Label, to: &Label) -> f64 {
     match (from, to) {
-        (Label::Leaf(from), Label::Leaf(to)) => strsim::levenshtein(from, to) as f64,
+        (Label::Leaf(from), Label::Leaf(to)) => edit_distance(from, to) as f64,
         (Label::Leaf(text), Label::Inner(_)) | (Label::Inner(_), Label::Leaf(text)) => {
             1.0 + length(text) as f64
         }
