@@ -2,8 +2,9 @@
 
 use crate::row::Row;
 use crate::rows::{self, Rows};
-use crate::{DatasetError, Format, Layout, Sample, fields};
+use crate::{DatasetError, Fields, Format, Layout, Sample, fields};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A dataset that was found on disk.
@@ -21,6 +22,10 @@ pub(crate) struct DataFile {
     /// The folder in which its images are.
     pub(crate) images: PathBuf,
     pub(crate) set: Map<String, Value>,
+    /// Where the parts of its samples are.
+    pub(crate) fields: Fields,
+    /// Metadata of its samples: name and field.
+    pub(crate) keep: BTreeMap<String, String>,
 }
 
 impl Dataset {
@@ -116,6 +121,8 @@ fn find_files(layout: &Layout, place: &Path) -> Vec<DataFile> {
                 images: folder.join(&pattern.images),
                 label: pattern.label.clone(),
                 set: pattern.set.clone(),
+                fields: pattern.fields.clone().unwrap_or_else(|| layout.fields.clone()),
+                keep: layout.keep.clone().into_iter().chain(pattern.keep.clone()).collect(),
                 path,
             });
         }

@@ -14,8 +14,8 @@ pub(crate) fn sample(
     number: usize,
     with_images: bool,
 ) -> Result<Sample, DatasetError> {
-    let images = if with_images { images(file, &layout.fields, &mut row)? } else { Vec::new() };
-    let reader = FieldReader { file, fields: &layout.fields, row: &row };
+    let images = if with_images { images(file, &mut row)? } else { Vec::new() };
+    let reader = FieldReader { file, fields: &file.fields, row: &row };
     let options = reader.options()?;
     Ok(Sample {
         id: reader.id(number)?,
@@ -61,6 +61,11 @@ impl FieldReader<'_> {
                 literal.map_or_else(plain, Ok)
             }
             ReferencesForm::Json => Ok(vec![self.json(field, value)?]),
+            ReferencesForm::Solution => {
+                let text = self.text(field)?;
+                let (_, answer) = text.rsplit_once("####").unwrap_or(("", &text));
+                Ok(vec![answer.trim().replace(',', "")])
+            }
             ReferencesForm::Index => {
                 let number = text(value).and_then(|text| text.trim().parse::<usize>().ok());
                 let number = number.filter(|number| *number < options.len().max(1));
@@ -138,7 +143,7 @@ fn metadata(file: &DataFile, layout: &Layout, row: &Row) -> Map<String, Value> {
     if let Some(label) = &file.label {
         metadata.insert("split".to_owned(), label.as_str().into());
     }
-    for (name, field) in &layout.keep {
+    for (name, field) in &file.keep {
         let Some(value) = row.get(field) else { continue };
         let renamed = layout.rename.get(name).and_then(|names| names.get(&text(value)?));
         let value = renamed.map_or_else(|| value.clone(), |name| name.as_str().into());
@@ -147,11 +152,8 @@ fn metadata(file: &DataFile, layout: &Layout, row: &Row) -> Map<String, Value> {
     metadata
 }
 
-fn images(
-    file: &DataFile,
-    fields: &Fields,
-    row: &mut Row,
-) -> Result<Vec<ImageSource>, DatasetError> {
+fn images(file: &DataFile, row: &mut Row) -> Result<Vec<ImageSource>, DatasetError> {
+    let fields = &file.fields;
     let mut images = Vec::new();
     for field in &fields.images {
         images.extend(images_of_field(file, fields, row, field)?);

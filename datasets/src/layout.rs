@@ -62,10 +62,16 @@ pub struct FilePattern {
     /// Metadata that all samples of these files have.
     #[serde(default)]
     pub set: Map<String, Value>,
+    /// Where the parts of a sample are, where these files are read otherwise than the layout says:
+    /// a row that holds several questions is read once for each.
+    pub fields: Option<Fields>,
+    /// Metadata besides the layout's.
+    #[serde(default)]
+    pub keep: BTreeMap<String, String>,
 }
 
 /// Where the parts of a sample are in a row: names of fields, with dots to reach inside
-/// (`image.bytes`, `answers.0`).
+/// (`image.bytes`, `answers.0`); `.` alone is the whole row.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
@@ -106,4 +112,7 @@ pub enum ReferencesForm {
     Json,
     /// A number, from 0, that says which option is right; becomes the option's letter.
     Index,
+    /// A worked solution, of which only what stands behind the last `####` counts, without commas,
+    /// as in GSM8K.
+    Solution,
 }

@@ -32,8 +32,11 @@ impl Row {
         Self::of_values(number, Value::Object(values))
     }
 
-    /// The cell at a dotted path; a null or missing one is `None`.
+    /// The cell at a dotted path, or the whole row for `.`; a null or missing one is `None`.
     pub(crate) fn get(&self, path: &str) -> Option<&Value> {
+        if path == "." {
+            return Some(&self.values);
+        }
         if let Some(value) = self.values.get(path) {
             return Some(value).filter(|value| !value.is_null());
         }

@@ -16,14 +16,14 @@ pub(crate) type Rows = Box<dyn Iterator<Item = Result<Row, DatasetError>> + Send
 /// Opens a file of rows. Without `images`, binary cells may be left out.
 pub(crate) fn open(file: &DataFile, layout: &Layout, images: bool) -> Result<Rows, DatasetError> {
     match layout.format {
-        Format::Json => json::open(file, layout.fields.rows.as_deref()),
+        Format::Json => json::open(file, file.fields.rows.as_deref()),
         Format::Jsonl => lines(file),
         Format::Csv => separated::open(file, b',', None),
         Format::Tsv => {
-            let images = if images { layout.fields.images.clone() } else { Vec::new() };
+            let images = if images { file.fields.images.clone() } else { Vec::new() };
             separated::open(file, b'\t', Some(images))
         }
-        Format::Parquet => parquet::open(file, &layout.fields.images, images),
+        Format::Parquet => parquet::open(file, &file.fields.images, images),
         Format::Sroie | Format::Funsd | Format::Words => crate::folders::open(file, layout.format),
     }
 }

@@ -73,6 +73,14 @@ pub enum EvalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no such rule of extraction.
+    #[error("no rule of extraction is called `{name}`; there are {known}")]
+    UnknownExtraction {
+        /// The name that was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// The folder holds a run of something else.
     #[error("{folder}: holds another run, which differs in {differences}; choose another --output")]
     OtherRun {

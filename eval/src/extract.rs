@@ -1,6 +1,8 @@
 //! From a reply to the answer that is scored.
 
-use crate::task::Extraction;
+use crate::metrics::{self, Item};
+use crate::task::{Extraction, RULES};
+use serde_json::Value;
 
 /// What a reply comes down to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +13,11 @@ pub(crate) struct Extracted {
 }
 
 /// Takes the answer out of a reply.
-pub(crate) fn extract(reply: &str, extraction: Extraction) -> Extracted {
-    if extraction == Extraction::None {
+pub(crate) fn extract(reply: &str, extraction: &Extraction) -> Extracted {
+    if let Extraction::Rule(name) = extraction {
+        return by_rule(reply, name);
+    }
+    if *extraction == Extraction::None {
         return Extracted { answer: reply.to_owned(), unclosed: false };
     }
     let (answer, unclosed) = without_thoughts(reply);
@@ -21,9 +26,20 @@ pub(crate) fn extract(reply: &str, extraction: Extraction) -> Extracted {
         Extraction::Boxed => boxed(&answer).unwrap_or(answer),
         Extraction::Json => json(&answer).unwrap_or(answer),
         Extraction::LastNumber => last_number(&answer).unwrap_or(answer),
-        Extraction::Glm | Extraction::None => answer,
+        Extraction::Glm | Extraction::None | Extraction::Rule(_) => answer,
     };
     Extracted { answer, unclosed }
+}
+
+/// Another harness's rule; where it finds nothing, the answer is empty.
+fn by_rule(reply: &str, name: &str) -> Extracted {
+    let item = Item { prediction: reply.into(), ..Item::default() };
+    let found = metrics::find(&format!("{RULES}:{name}")).map(|rule| (rule.score)(&item));
+    let answer = match found {
+        Some(Ok(Value::String(answer))) => answer,
+        _ => String::new(),
+    };
+    Extracted { answer, unclosed: without_thoughts(reply).1 }
 }
 
 /// Drops `<think>…</think>`. A closing mark alone ends thoughts that the template began; an
@@ -100,7 +116,7 @@ mod tests {
     use super::*;
 
     fn answer(reply: &str, extraction: Extraction) -> String {
-        extract(reply, extraction).answer
+        extract(reply, &extraction).answer
     }
 
     #[test]
@@ -113,8 +129,20 @@ mod tests {
     }
 
     #[test]
+    fn rules_of_other_harnesses_go_by_name() {
+        let rule = |name: &str| Extraction::find(name).unwrap();
+        assert_eq!(rule("glm"), Extraction::Glm);
+        let reply = r"<think>a</think>So \boxed{4}, <|begin_of_box|>5<|end_of_box|>";
+        assert_eq!(answer(reply, rule("vlmevalkit.glm_thinking")), "5");
+        assert_eq!(answer(reply, rule("vlmevalkit.boxed_or_glm_box")), "4");
+        assert_eq!(answer("nothing", rule("vlmevalkit.boxed_or_glm_box")), "");
+        let error = Extraction::find("vlmevalkit").unwrap_err().to_string();
+        assert!(error.contains("lmms_eval.extract_answer_tag"), "{error}");
+    }
+
+    #[test]
     fn thoughts_without_end_leave_no_answer() {
-        let found = extract("<think>12 or 14", Extraction::Glm);
+        let found = extract("<think>12 or 14", &Extraction::Glm);
         assert_eq!(found, Extracted { answer: String::new(), unclosed: true });
     }
 

@@ -9,7 +9,7 @@ pub use summary::{Group, Summary};
 use crate::EvalError;
 use crate::metrics::MetricInfo;
 use crate::run::{Response, RunFolder};
-use crate::task::Scoring;
+use crate::task::{Extraction, Scoring};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,17 +44,23 @@ impl Scores {
     /// # Errors
     /// When its files can't be read, or the metric can't take the answers.
     pub fn of_run(folder: &RunFolder) -> Result<Self, EvalError> {
-        Self::with_metric(folder, None)
+        Self::with(folder, None, None)
     }
 
-    /// Scores a run by another metric than its own, when `metric` names one.
+    /// Scores a run by another metric than its own, when `metric` names one, and with another rule
+    /// of extraction, when `extract` is one.
     ///
     /// # Errors
     /// As [`Self::of_run`].
-    pub fn with_metric(folder: &RunFolder, metric: Option<&str>) -> Result<Self, EvalError> {
+    pub fn with(
+        folder: &RunFolder,
+        metric: Option<&str>,
+        extract: Option<&Extraction>,
+    ) -> Result<Self, EvalError> {
         let manifest = folder.manifest()?;
         let mut scoring = manifest.scoring.clone();
         scoring.metric = metric.map_or(scoring.metric, str::to_owned);
+        scoring.extract = extract.cloned().unwrap_or(scoring.extract);
         let metric = scoring.metric()?;
         let mut items = Vec::new();
         for response in folder.responses()? {
@@ -93,7 +99,7 @@ fn breakdown(
     items: &[ItemResult],
 ) -> Result<BTreeMap<String, BTreeMap<String, Group>>, EvalError> {
     let mut breakdown = BTreeMap::new();
-    for kind in &scoring.breakdown {
+    for kind in scoring.breakdown.iter().chain(&scoring.group) {
         let mut parts: BTreeMap<String, Vec<&ItemResult>> = BTreeMap::new();
         for item in items {
             if let Some(part) = item.groups.get(kind) {
@@ -109,6 +115,11 @@ fn breakdown(
         }
     }
     Ok(breakdown)
+}
+
+/// Scores one answer, apart from its run.
+pub(crate) fn of_response(scoring: &Scoring, response: &Response) -> Result<ItemResult, EvalError> {
+    item::of_response(scoring, scoring.metric()?, response)
 }
 
 /// The score of one answer while the run goes on; `None` for metrics of a whole corpus.

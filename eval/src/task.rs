@@ -31,6 +31,9 @@ pub struct Task {
     pub source: String,
     /// Its licence.
     pub licence: String,
+    /// What other harnesses call it: `lmms-eval`, `vlmevalkit`.
+    #[serde(default)]
+    pub peers: BTreeMap<String, Peer>,
     /// The ways in which it is published; the first that fits the user's folder is read.
     pub layout: Vec<Layout>,
     /// Prompts by preset; `default` is ours, the others are those of other harnesses.
@@ -43,6 +46,16 @@ pub struct Task {
     /// Digest of the file that declares it.
     #[serde(skip)]
     pub digest: String,
+}
+
+/// A task as another harness knows it.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// The task's or dataset's name there.
+    pub task: String,
+    /// The metric's name in its results.
+    pub metric: Option<String>,
 }
 
 /// How a task is put to a model.
@@ -77,8 +90,13 @@ pub struct Scoring {
     /// How the score of the set is made.
     #[serde(default)]
     pub aggregate: Aggregate,
+    /// For [`Aggregate::GroupMean`], the metadata that says to which group a sample belongs.
+    pub group: Option<String>,
     /// For a metric whose score is an object, the part that counts, with dots to reach inside.
     pub part: Option<String>,
+    /// Other parts of such a score that are told beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// What the metric's text is held against, for metrics that extract a choice.
     #[serde(default)]
     pub compare: Compare,
@@ -94,7 +112,7 @@ pub struct Scoring {
 }
 
 /// How the answer is taken out of a reply.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Extraction {
     /// Thoughts are dropped, then GLM's marks around the answer.
@@ -108,7 +126,36 @@ pub enum Extraction {
     LastNumber,
     /// The reply as it is.
     None,
+    /// Another harness's rule, a variant of the metric `answer_extract`, such as
+    /// `vlmevalkit.glm_thinking`.
+    #[serde(untagged)]
+    Rule(String),
 }
+
+impl Extraction {
+    /// The rule of this name, as task files write it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(name: &str) -> Result<Self, EvalError> {
+        let found: Self = serde_json::from_value(name.into()).unwrap_or_default();
+        found.check().map(|()| found)
+    }
+
+    fn check(&self) -> Result<(), EvalError> {
+        let Self::Rule(name) = self else { return Ok(()) };
+        if metrics::find(&format!("{RULES}:{name}")).is_some() {
+            return Ok(());
+        }
+        let rules = metrics::all().filter(|info| info.name == RULES).map(|info| info.variant);
+        let known = ["glm", "boxed", "json", "last_number", "none"].into_iter().chain(rules);
+        let known = known.collect::<Vec<_>>().join(", ");
+        Err(EvalError::UnknownExtraction { name: name.clone(), known })
+    }
+}
+
+/// The metric whose variants are rules of extraction.
+pub(crate) const RULES: &str = "answer_extract";
 
 /// How the score of a set is made from its answers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -126,12 +173,17 @@ pub enum Aggregate {
     Documents,
     /// The sum of the scores, as in OCRBench's points.
     Sum,
+    /// The mean of the groups' means, as in OCRBench v2; `group` says which groups.
+    GroupMean,
+    /// The metric of all answers at once, each against all its references; each answer has a score
+    /// of its own too, as OmniDocBench's pages.
+    Pages,
 }
 
 impl Aggregate {
     /// Whether each answer has a score of its own.
     pub(crate) fn is_per_item(self) -> bool {
-        matches!(self, Self::Mean | Self::Sum | Self::Documents)
+        !matches!(self, Self::Corpus | Self::CorpusLists)
     }
 }
 
@@ -181,6 +233,12 @@ impl Task {
         task.digest = crate::digest::of([text]);
         if !task.prompts.contains_key(DEFAULT_PRESET) {
             return Err(bad("there are no [prompts.default]".to_owned()));
+        }
+        task.scoring.extract.check().map_err(|error| bad(error.to_string()))?;
+        if task.scoring.aggregate == Aggregate::GroupMean && task.scoring.group.is_none() {
+            return Err(bad(
+                "[scoring] says aggregate = \"group_mean\" and has no group".to_owned()
+            ));
         }
         for preset in task.prompts.values() {
             for text in preset.family.values().chain([&preset.text]) {

@@ -21,6 +21,11 @@ fn every_golden_row_has_its_score() {
     assert!(rows > 400, "only {rows} rows");
 }
 
+/// A rule of ours that no harness has, and metrics that hand each question on to one that has
+/// goldens.
+const WITHOUT_GOLDENS: [(&str, &str); 4] =
+    [("charxiv", "text"), ("mmmu", "official"), ("mmmu", "lmms_eval"), ("mmmu", "vlmevalkit")];
+
 #[test]
 fn every_variant_has_goldens() {
     let mut seen = BTreeSet::new();
@@ -33,7 +38,9 @@ fn every_variant_has_goldens() {
             ));
         }
     }
-    let ours = metrics::all().map(|info| (info.name.to_owned(), info.variant.to_owned()));
+    let with_goldens =
+        metrics::all().filter(|info| !WITHOUT_GOLDENS.contains(&(info.name, info.variant)));
+    let ours = with_goldens.map(|info| (info.name.to_owned(), info.variant.to_owned()));
     assert_eq!(ours.collect::<BTreeSet<_>>(), seen);
 }
 

@@ -10,16 +10,20 @@ pub mod caption_corpus;
 pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
+pub mod charxiv;
 pub mod entity_f1;
 pub mod formula_bleu;
 pub mod formula_normalize;
+pub mod gsm8k;
 mod item;
 pub mod kie_f1;
 pub mod lmms_omnidocbench;
 pub mod mcq_extract;
 pub mod md_table_to_html;
+pub mod mmmu;
 pub mod mmmu_open;
 pub mod ocrbench_v1;
+pub mod ocrbench_v2;
 pub mod ocrbench_v2_chart;
 pub mod ocrbench_v2_counting;
 pub mod ocrbench_v2_doc;
@@ -28,6 +32,7 @@ pub mod ocrbench_v2_math;
 pub mod ocrbench_v2_page_ocr;
 pub mod ocrbench_v2_vqa;
 pub mod ocrbench_v2_vqa_position;
+pub mod omnidocbench;
 pub mod omnidocbench_edit;
 pub mod reading_order;
 pub mod relaxed_accuracy;
@@ -63,15 +68,19 @@ const ALL: &[&[MetricInfo]] = &[
     cer_wer::METRICS,
     chart_table::METRICS,
     chartqapro::METRICS,
+    charxiv::METRICS,
     entity_f1::METRICS,
     formula_bleu::METRICS,
     formula_normalize::METRICS,
+    gsm8k::METRICS,
     kie_f1::METRICS,
     lmms_omnidocbench::METRICS,
     mcq_extract::METRICS,
     md_table_to_html::METRICS,
+    mmmu::METRICS,
     mmmu_open::METRICS,
     ocrbench_v1::METRICS,
+    ocrbench_v2::METRICS,
     ocrbench_v2_chart::METRICS,
     ocrbench_v2_counting::METRICS,
     ocrbench_v2_doc::METRICS,
@@ -80,6 +89,7 @@ const ALL: &[&[MetricInfo]] = &[
     ocrbench_v2_page_ocr::METRICS,
     ocrbench_v2_vqa::METRICS,
     ocrbench_v2_vqa_position::METRICS,
+    omnidocbench::METRICS,
     omnidocbench_edit::METRICS,
     reading_order::METRICS,
     relaxed_accuracy::METRICS,

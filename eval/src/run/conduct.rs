@@ -7,7 +7,7 @@ use super::{Failure, FailureKind, Identity, Manifest, Response, RunFolder, Selec
 use crate::EvalError;
 use crate::answerer::{AnswerError, AnswerOptions, Answerer, Question};
 use crate::scores::{Scores, running_score};
-use crate::task::{DEFAULT_PRESET, PromptTemplate, Scoring, Task};
+use crate::task::{DEFAULT_PRESET, Extraction, PromptTemplate, Scoring, Task};
 use glm4v_datasets::Dataset;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct RunOptions {
     pub answer: AnswerOptions,
     /// Another metric than the task's, as `NAME:VARIANT`.
     pub metric: Option<String>,
+    /// Another rule of extraction than the task's.
+    pub extract: Option<Extraction>,
 }
 
 impl RunOptions {
@@ -50,6 +52,7 @@ impl RunOptions {
             concurrency: 1,
             answer: AnswerOptions { temperature: Some(0.0), ..AnswerOptions::default() },
             metric: None,
+            extract: None,
         }
     }
 }
@@ -148,6 +151,7 @@ fn manifest(
     answer.max_tokens = answer.max_tokens.or(preset.max_tokens);
     let mut scoring = task.scoring.clone();
     scoring.metric = options.metric.clone().unwrap_or(scoring.metric);
+    scoring.extract = options.extract.clone().unwrap_or(scoring.extract);
     let metric = scoring.metric()?;
     scoring.metric = format!("{}:{}", metric.name, metric.variant);
     let identity = Identity::new(

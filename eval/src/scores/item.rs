@@ -104,6 +104,9 @@ pub(super) fn metric_item(scoring: &Scoring, response: &Response, answer: &str) 
             extra.insert(name.clone(), value.clone());
         }
     }
+    if scoring.extra.contains_key("question") {
+        extra.insert("question".to_owned(), response.question.clone().into());
+    }
     if !response.options.is_empty() {
         extra.insert("options".to_owned(), response.options.clone().into());
     }
@@ -121,21 +124,24 @@ pub(super) fn of_response(
     metric: &MetricInfo,
     response: &Response,
 ) -> Result<ItemResult, EvalError> {
-    let extracted = extract(&response.reply.text, scoring.extract);
+    let extracted = extract(&response.reply.text, &scoring.extract);
     let mut item = base(scoring, response);
     item.answer = extracted.answer;
     let mut unparsed = false;
     if scoring.aggregate.is_per_item() {
-        let detail = match (metric.score)(&metric_item(scoring, response, &item.answer)) {
-            Ok(detail) => detail,
-            Err(ScoreError::Undefined(_)) => Value::Null,
+        match (metric.score)(&metric_item(scoring, response, &item.answer)) {
+            // The metric does not score questions of this kind; the sample counts nowhere.
+            Ok(Value::Null) if scoring.compare == Compare::Score => {}
+            Ok(detail) => {
+                (item.score, unparsed) = score_of(scoring, &detail, &response.references);
+                if !detail.is_number() {
+                    item.detail = detail;
+                }
+            }
+            Err(ScoreError::Undefined(_)) => item.score = Some(worst(scoring)),
             Err(source) => {
                 return Err(EvalError::NoItemScore { id: response.id.clone(), source });
             }
-        };
-        (item.score, unparsed) = score_of(scoring, &detail, &response.references);
-        if !detail.is_number() {
-            item.detail = detail;
         }
     }
     item.state = state(response, extracted.unclosed, unparsed, &item);
@@ -144,13 +150,14 @@ pub(super) fn of_response(
 
 /// The score in what a metric gave, and whether it found no answer to score.
 fn score_of(scoring: &Scoring, detail: &Value, references: &[String]) -> (Option<f64>, bool) {
+    let unparsed = detail["unparsed"] == true;
     let detail = match &scoring.part {
         Some(part) => detail.pointer(&Scoring::pointer(part)).unwrap_or(&Value::Null),
         None => detail,
     };
     match (scoring.compare, detail) {
         (Compare::Score, Value::Bool(right)) => (Some(f64::from(u8::from(*right))), false),
-        (Compare::Score, detail) => (Some(detail.as_f64().unwrap_or(0.0)), false),
+        (Compare::Score, detail) => (Some(detail.as_f64().unwrap_or(0.0)), unparsed),
         // `Z` is VLMEvalKit's letter for no answer, `__RANDOM__` where the reference throws dice.
         (Compare::Equal, Value::String(found)) if found != "Z" && found != "__RANDOM__" => {
             let right = references.first().is_some_and(|wanted| wanted.trim() == found);
@@ -180,10 +187,14 @@ pub(super) fn of_failure(scoring: &Scoring, failure: &Failure) -> ItemResult {
         FailureKind::Timeout => State::TimedOut,
         FailureKind::Failed => State::Failed,
     };
-    let worst = if scoring.lower_is_better { 1.0 } else { 0.0 };
-    item.score = scoring.aggregate.is_per_item().then_some(worst);
+    item.score = scoring.aggregate.is_per_item().then_some(worst(scoring));
     item.failure = Some(failure.reason.clone());
     item
+}
+
+/// The score of an empty answer.
+fn worst(scoring: &Scoring) -> f64 {
+    if scoring.lower_is_better { 1.0 } else { 0.0 }
 }
 
 fn base(scoring: &Scoring, response: &Response) -> ItemResult {
@@ -200,7 +211,7 @@ fn base(scoring: &Scoring, response: &Response) -> ItemResult {
         references: response.references.clone(),
         score: None,
         detail: Value::Null,
-        groups: scoring.breakdown.iter().filter_map(group).collect(),
+        groups: scoring.breakdown.iter().chain(&scoring.group).filter_map(group).collect(),
         cluster: response.images.first().cloned(),
         failure: None,
     }

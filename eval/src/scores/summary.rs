@@ -7,6 +7,7 @@ use crate::statistics::clustered_bootstrap_interval;
 use crate::task::{Aggregate, Scoring};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// A score with its uncertainty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Summary {
     pub score: Option<f64>,
     /// 95 % interval of the score.
     pub interval: Option<(f64, f64)>,
+    /// Other parts of the metric's result, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
 }
 
 /// A part of a set.
@@ -34,23 +38,53 @@ impl Summary {
         metric: &MetricInfo,
         items: &[&ItemResult],
     ) -> Result<Self, EvalError> {
+        let per_item = scoring.aggregate.is_per_item();
+        // Samples of a kind that the metric does not score count nowhere.
+        let counts = |item: &&&ItemResult| !per_item || item.score.is_some();
+        let items: Vec<&ItemResult> = items.iter().filter(counts).copied().collect();
         let count = items.len();
         let scores: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
+        let at_once = match scoring.aggregate {
+            Aggregate::Documents => Some(documents(&items)),
+            Aggregate::Corpus | Aggregate::CorpusLists | Aggregate::Pages => {
+                Some(corpus(scoring, &items))
+            }
+            Aggregate::Mean | Aggregate::Sum | Aggregate::GroupMean => None,
+        };
+        if let (Some(item), false) = (at_once, items.is_empty()) {
+            let found = whole(metric, &item)?;
+            let score = part(&found, scoring.part.as_deref());
+            let others = scoring.also.iter();
+            let parts = others.filter_map(|name| Some((name.clone(), part(&found, Some(name))?)));
+            return Ok(Self { count, score, interval: None, parts: parts.collect() });
+        }
         let (score, interval) = match scoring.aggregate {
             _ if items.is_empty() => (None, None),
-            Aggregate::Mean => (Some(mean(&scores)), interval(items, &scores)),
             Aggregate::Sum => {
                 let sum = |mean: f64| mean * count as f64;
-                let interval = interval(items, &scores).map(|(low, high)| (sum(low), sum(high)));
+                let interval = interval(&items, &scores).map(|(low, high)| (sum(low), sum(high)));
                 (Some(scores.iter().sum()), interval)
             }
-            Aggregate::Documents => (whole(scoring, metric, &documents(items))?, None),
-            Aggregate::Corpus | Aggregate::CorpusLists => {
-                (whole(scoring, metric, &corpus(scoring, items))?, None)
-            }
+            Aggregate::GroupMean => (Some(group_mean(scoring, &items)), None),
+            _ => (Some(mean(&scores)), interval(&items, &scores)),
         };
-        Ok(Self { count, score, interval })
+        let parts = scoring.also.iter().filter_map(|name| {
+            let found = items.iter().filter_map(|item| part(&item.detail, Some(name)));
+            let found: Vec<f64> = found.collect();
+            (!found.is_empty()).then(|| (name.clone(), mean(&found)))
+        });
+        Ok(Self { count, score, interval, parts: parts.collect() })
     }
+}
+
+/// The mean of the means of the groups; samples of no group are one of their own.
+fn group_mean(scoring: &Scoring, items: &[&ItemResult]) -> f64 {
+    let mut groups: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for item in items {
+        let group = scoring.group.as_ref().and_then(|name| item.groups.get(name));
+        groups.entry(group.map_or("", String::as_str)).or_default().extend(item.score);
+    }
+    mean(&groups.values().map(|scores| mean(scores)).collect::<Vec<_>>())
 }
 
 /// The 95 % interval of the mean, where questions on one image are drawn together.
@@ -70,7 +104,7 @@ fn mean(scores: &[f64]) -> f64 {
 /// All answers as lists.
 fn corpus(scoring: &Scoring, items: &[&ItemResult]) -> Item {
     let references = |item: &&ItemResult| match scoring.aggregate {
-        Aggregate::CorpusLists => Value::from(item.references.clone()),
+        Aggregate::CorpusLists | Aggregate::Pages => Value::from(item.references.clone()),
         _ => Value::from(item.references.first().cloned().unwrap_or_default()),
     };
     Item {
@@ -99,17 +133,19 @@ fn documents(items: &[&ItemResult]) -> Item {
     }
 }
 
-/// The number that a metric gives for all answers at once.
-fn whole(scoring: &Scoring, metric: &MetricInfo, item: &Item) -> Result<Option<f64>, EvalError> {
-    let score = match (metric.score)(item) {
-        Ok(score) => score,
-        Err(ScoreError::Undefined(_)) => return Ok(None),
-        Err(source) => {
-            return Err(EvalError::NoItemScore { id: "the whole set".to_owned(), source });
-        }
-    };
-    Ok(match &scoring.part {
-        Some(part) => score.pointer(&Scoring::pointer(part)).and_then(Value::as_f64),
-        None => score.as_f64(),
-    })
+/// What a metric gives for all answers at once; null where the reference has no score.
+fn whole(metric: &MetricInfo, item: &Item) -> Result<Value, EvalError> {
+    match (metric.score)(item) {
+        Ok(score) => Ok(score),
+        Err(ScoreError::Undefined(_)) => Ok(Value::Null),
+        Err(source) => Err(EvalError::NoItemScore { id: "the whole set".to_owned(), source }),
+    }
+}
+
+/// A part of a metric's result, or the result itself.
+fn part(result: &Value, name: Option<&str>) -> Option<f64> {
+    match name {
+        Some(name) => result.pointer(&Scoring::pointer(name))?.as_f64(),
+        None => result.as_f64(),
+    }
 }

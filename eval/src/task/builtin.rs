@@ -7,7 +7,7 @@ macro_rules! tasks {
 }
 
 /// Names and declarations.
-pub(super) const FILES: [(&str, &str); 16] = tasks![
+pub(super) const FILES: [(&str, &str); 21] = tasks![
     "chartqa",
     "chartqapro",
     "chart-to-table",
@@ -15,8 +15,12 @@ pub(super) const FILES: [(&str, &str); 16] = tasks![
     "infovqa",
     "textvqa",
     "ocrbench",
+    "ocrbench_v2",
+    "omnidocbench",
     "ai2d",
     "seedbench2plus",
+    "charxiv",
+    "mmmu",
     "opencqa",
     "sroie",
     "sroie-text",
@@ -24,4 +28,5 @@ pub(super) const FILES: [(&str, &str); 16] = tasks![
     "funsd",
     "words",
     "mmlu",
+    "gsm8k",
 ];

@@ -1,0 +1,228 @@
+//! The tasks in the program on small datasets of the published shapes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Question, Reply};
+use glm4v_eval::run::{RunFolder, RunOptions, run};
+use glm4v_eval::task::Task;
+use glm4v_eval::{Scores, State};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Answers by a rule over the prompt.
+struct Rule(AnswererCard, fn(&str) -> String);
+
+impl Answerer for Rule {
+    fn card(&self) -> &AnswererCard {
+        &self.0
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Reply, AnswerError> {
+        Ok(Reply { text: (self.1)(question.prompt), ..Default::default() })
+    }
+}
+
+/// The scores and prompts of a run over `data`.
+fn go(task: &str, data: &Path, rule: fn(&str) -> String) -> (Scores, Vec<String>) {
+    let answerer = Rule(AnswererCard::default(), rule);
+    let output = data.join("run");
+    let options = RunOptions::new(data, &output);
+    let outcome = run(&Task::find(task).unwrap(), &answerer, &options, &|_| {}).unwrap();
+    assert_eq!(outcome.scores.bad_rows, Vec::<String>::new());
+    let responses = RunFolder::open(output).unwrap().responses().unwrap();
+    (outcome.scores, responses.into_iter().map(|response| response.prompt).collect())
+}
+
+fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn gsm8k_counts_the_number_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = [
+        json!({"question": "2000 + 34?", "answer": "Add: <<2000+34=2034>>.\n#### 2,034"}),
+        json!({"question": "1 + 1?", "answer": "Two.\n#### 2"}),
+    ];
+    write(folder.path(), "test.jsonl", rows.map(|row| row.to_string()).join("\n"));
+    let answer = |_: &str| "The sum is $2,034.".to_owned();
+    let (scores, _) = go("gsm8k", folder.path(), answer);
+    assert_eq!(scores.items[0].references, ["2034"]);
+    assert_eq!((scores.items[0].score, scores.items[1].score), (Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn mmmu_tells_choices_from_open_questions() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = "QUJD".repeat(32);
+    let table = format!(
+        "index\timage\tquestion\tA\tB\tanswer\tcategory\n\
+         1\t{image}\tWhich? <image 1>\tcat\tdog\tB\tBiology\n\
+         2\t{image}\tHow many? <image 1>\t\t\t['24', '24.0']\tArt\n\
+         3\t{image}\tWho?\tcat\tdog\tA\tArt\n"
+    );
+    write(folder.path(), "MMMU_DEV_VAL.tsv", table);
+    let answer = |prompt: &str| match prompt.lines().next().unwrap() {
+        "Which? <image 1>" => "(B)".to_owned(),
+        "How many? <image 1>" => "So the answer is 24".to_owned(),
+        _ => "hard to say".to_owned(),
+    };
+    let (scores, prompts) = go("mmmu", folder.path(), answer);
+    let found: Vec<Option<f64>> = scores.items.iter().map(|item| item.score).collect();
+    assert_eq!(found, [Some(1.0), Some(1.0), Some(0.0)]);
+    assert_eq!(scores.items[2].state, State::Unparsed);
+    assert!(prompts[0].contains("A. cat\nB. dog"), "{}", prompts[0]);
+    assert!(prompts[1].ends_with("single word or phrase."), "{}", prompts[1]);
+    assert_eq!(scores.breakdown["subfield"]["Art"].all.count, 2);
+}
+
+#[test]
+fn ocrbench_v2_is_the_mean_over_skills_of_a_language() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |id: usize, kind: &str, question: &str, answers: serde_json::Value| {
+        json!({"id": id, "type": kind, "dataset_name": "x", "question": question,
+               "image_path": "EN/a.jpg", "answers": answers})
+    };
+    let mut counted = row(2, "text counting en", "count", json!(["4"]));
+    counted["eval"] = "exact match".into();
+    let rows = [
+        row(0, "text recognition en", "stop", json!(["stop"])),
+        row(1, "text recognition en", "go", json!(["stop"])),
+        counted,
+        row(3, "text spotting en", "spot", json!(["1,2,3,4,a"])),
+        row(4, "key information extraction en", "key", json!([{"total": ["5", "5.0"]}])),
+        row(5, "formula recognition cn", "formula", json!(["x^2"])),
+        row(6, "text grounding en", "ground", json!([0, 0, 10, 10])),
+    ];
+    write(folder.path(), "OCRBench_v2.json", json!(rows).to_string());
+    write(folder.path(), "EN/a.jpg", "image");
+    let answer = |prompt: &str| match prompt {
+        "count" => "There are 4.".to_owned(),
+        "key" => r#"{"total": "5.0"}"#.to_owned(),
+        "formula" => "x^3".to_owned(),
+        "ground" => "(0, 0, 10, 5)".to_owned(),
+        other => other.to_owned(),
+    };
+    let (scores, _) = go("ocrbench_v2", folder.path(), answer);
+    assert_eq!(scores.items[3].score, None);
+    let of = |kind: &str, part: &str| scores.breakdown[kind][part].all.score.unwrap();
+    assert_eq!(of("skill", "English text recognition"), 0.5);
+    assert_eq!(of("skill", "English text detection"), 0.5);
+    // Half, half, one and one; spotting has no score and no group.
+    assert_eq!(of("language", "English"), 0.75);
+    assert_eq!(of("language", "Chinese"), 0.0);
+    assert_eq!(scores.all.count, 6);
+}
+
+#[test]
+fn omnidocbench_reads_pages_and_sums_them_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = |id: usize, kind: &str, field: &str, text: &str| json!({"anno_id": id, "order": id, "category_type": kind, field: text});
+    let table = "<table><tr><td>a</td><td>b</td></tr></table>";
+    let page = |name: &str, blocks: serde_json::Value| {
+        json!({"layout_dets": blocks, "extra": {"relation": []},
+               "page_info": {"image_path": name, "page_attribute": {"language": "english"}}})
+    };
+    let rows = json!([
+        page(
+            "a.png",
+            json!([
+                block(1, "title", "text", "Title"),
+                block(2, "equation_isolated", "latex", "x^2"),
+                block(3, "table", "html", table)
+            ])
+        ),
+        page("b.png", json!([block(1, "text_block", "text", "0123456789")])),
+    ]);
+    write(folder.path(), "OmniDocBench.json", rows.to_string());
+    for name in ["a.png", "b.png"] {
+        write(folder.path(), &format!("images/{name}"), name);
+    }
+    let answer = |_: &str| {
+        "# Title\n\n$$x^2$$\n\n| a | b |\n|---|---|\n| c | d |\n\n01234\n\n<table><tr><td>a</td><td>b</td></tr></table>"
+            .to_owned()
+    };
+    let (scores, _) = go("omnidocbench", folder.path(), answer);
+    assert_eq!(scores.items[0].score, Some(100.0));
+    assert_eq!(scores.items[1].score, Some(50.0));
+    // Five edits of fifteen letters.
+    let text = scores.all.parts["text_edit"];
+    assert!((text - 5.0 / 15.0).abs() < 1e-12, "{text}");
+    assert_eq!(scores.all.parts["table_teds"], 1.0);
+    assert_eq!(scores.breakdown["language"]["english"].all.count, 2);
+}
+
+fn texts(column: &mut SerializedColumnWriter<'_>, values: &[&str]) {
+    let values: Vec<ByteArray> =
+        values.iter().map(|text| text.as_bytes().to_vec().into()).collect();
+    column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+}
+
+fn numbers(column: &mut SerializedColumnWriter<'_>, values: &[i64]) {
+    column.typed::<Int64Type>().write_batch(values, None, None).unwrap();
+}
+
+/// Two charts with their five questions.
+fn charxiv(path: &Path) {
+    let questions: String = (1..=4)
+        .map(|n| {
+            format!("required int64 descriptive_q{n}; required binary descriptive_a{n} (UTF8); ")
+        })
+        .collect();
+    let schema = format!(
+        "message schema {{ required group image {{ required binary bytes; required binary path (UTF8); }}
+         required binary reasoning_q (UTF8); required binary reasoning_a (UTF8);
+         required int64 num_subplots; required int64 subplot_row; required int64 subplot_col; {questions} }}"
+    );
+    let schema = Arc::new(parse_message_type(&schema).unwrap());
+    let file = fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut at = 0;
+    while let Some(mut column) = group.next_column().unwrap() {
+        match at {
+            0 => texts(&mut column, &["image 1", "image 2"]),
+            1 => texts(&mut column, &["", ""]),
+            2 => texts(&mut column, &["Which falls?", "Which rises?"]),
+            3 => texts(&mut column, &["Red", "Blue"]),
+            4 => numbers(&mut column, &[1, 4]),
+            5 | 6 => numbers(&mut column, &[0, 2]),
+            // Question 13 asks for the labels of the legend.
+            at if at % 2 == 1 => numbers(&mut column, &[13, 19]),
+            _ => texts(&mut column, &["A, B", "4"]),
+        }
+        column.close().unwrap();
+        at += 1;
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn charxiv_makes_five_questions_of_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    charxiv(&folder.path().join("val.parquet"));
+    let answer = |prompt: &str| {
+        let answers =
+            [("falls", "red"), ("rises", "green"), ("labels", "B, A"), ("subplots", "4.0")];
+        answers.iter().find(|(mark, _)| prompt.contains(mark)).unwrap().1.to_owned()
+    };
+    let (scores, prompts) = go("charxiv", folder.path(), answer);
+    assert_eq!(scores.items.len(), 10);
+    assert_eq!(
+        (scores.items[0].id.as_str(), scores.items[2].id.as_str()),
+        ("reasoning-0", "descriptive-1-0")
+    );
+    assert_eq!(scores.breakdown["kind"]["reasoning"].all.score, Some(0.5));
+    assert_eq!(scores.breakdown["kind"]["descriptive"].all.score, Some(1.0));
+    assert!(prompts[0].starts_with("Which falls?\n"), "{}", prompts[0]);
+    assert!(prompts[2].starts_with("In the plot, which labels"), "{}", prompts[2]);
+    assert!(prompts[3].starts_with("In the figure, how many subplots"), "{}", prompts[3]);
+}
