@@ -1,15 +1,25 @@
-//! Two runs side by side: the difference, how sure it is, and why there is one.
+//! Two runs side by side, or a run and another harness's results: the difference, how sure it is,
+//! and why there is one.
+
+mod foreign;
+mod pairs;
+mod reasons;
+mod side;
+
+pub use reasons::{Reason, Reasons};
+pub use side::Side;
 
 use crate::EvalError;
-use crate::run::RunFolder;
-use crate::scores::{ItemResult, Scores};
 use crate::statistics::{self, smallest_detectable_difference};
+use pairs::Pair;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-/// What two runs differ in.
+/// What two sides differ in.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
+    /// What each side is.
+    pub sides: (String, String),
     /// Samples that both have.
     pub count: usize,
     /// Samples that only the first, or only the second has.
@@ -18,13 +28,15 @@ pub struct Comparison {
     pub all: Difference,
     /// By kind of part, then by part.
     pub breakdown: BTreeMap<String, BTreeMap<String, Difference>>,
-    /// What was not the same: paths in `run.json` with both values.
+    /// What was not the same for all samples: paths in `run.json` with both values.
     pub causes: Vec<String>,
+    /// In how many samples something was not the same.
+    pub reasons: Reasons,
     /// Samples whose score changed, the greatest changes first.
     pub changed: Vec<Change>,
 }
 
-/// The second run's score less the first's, over the same samples.
+/// The second side's score less the first's, over the same samples.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
     /// Samples.
@@ -45,70 +57,57 @@ pub struct Difference {
 /// A sample whose score changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// Its id.
-    pub id: String,
+    /// Its id on both sides.
+    pub ids: (String, String),
     /// Right answers.
     pub references: Vec<String>,
     /// Both answers.
     pub answers: (String, String),
     /// Both scores.
     pub scores: (f64, f64),
+    /// The first thing that was not the same on the way to the score.
+    pub reason: Reason,
 }
 
-/// Compares two runs over the samples that both have.
+/// Compares two sides over the samples that both have. Samples are paired by id and question, or
+/// where ids differ, as between layouts of a dataset, by question, right answer and image. The
+/// answers of a file are scored as the run beside it scores its own.
 ///
 /// # Errors
-/// When a run can't be read, they have no sample in common, or have no score a sample.
-pub fn compare(first: &RunFolder, second: &RunFolder) -> Result<Comparison, EvalError> {
-    let (left, right) = (Scores::of_run(first)?, Scores::of_run(second)?);
-    let by_id: HashMap<&str, &ItemResult> =
-        right.items.iter().map(|item| (item.id.as_str(), item)).collect();
-    let pairs: Vec<(&ItemResult, &ItemResult)> = left
-        .items
-        .iter()
-        .filter_map(|item| Some((item, *by_id.get(item.id.as_str())?)))
-        .filter(|(left, right)| left.score.is_some() && right.score.is_some())
-        .collect();
+/// When they have no sample in common, or have no score a sample.
+pub fn compare(first: &Side, second: &Side) -> Result<Comparison, EvalError> {
+    let pairs = pairs::pair(first, second)?;
     if pairs.is_empty() {
         return Err(EvalError::Unusable {
-            reason: "the runs have no scored sample in common".to_owned(),
+            reason: "the two have no scored sample in common".to_owned(),
         });
     }
-    let mut breakdown: BTreeMap<String, BTreeMap<String, Vec<_>>> = BTreeMap::new();
+    let mut breakdown: BTreeMap<String, BTreeMap<String, Vec<&Pair>>> = BTreeMap::new();
     for pair in &pairs {
-        for (kind, part) in &pair.0.groups {
+        for (kind, part) in pair.groups() {
             let parts = breakdown.entry(kind.clone()).or_default();
-            parts.entry(part.clone()).or_default().push(*pair);
+            parts.entry(part.clone()).or_default().push(pair);
         }
     }
-    let parts = |parts: BTreeMap<String, Vec<_>>| {
+    let parts = |parts: BTreeMap<String, Vec<&Pair>>| {
         parts.into_iter().map(|(part, pairs)| (part, difference(&pairs))).collect()
     };
-    let (first, second) = (first.manifest()?, second.manifest()?);
-    let mut causes = first.identity.differences(&second.identity);
-    if left.metric != right.metric {
-        causes.push(format!("metric ({} and {})", left.metric, right.metric));
-    }
-    if first.version != second.version {
-        causes.push(format!("version ({} and {})", first.version, second.version));
-    }
+    let all: Vec<&Pair> = pairs.iter().collect();
     Ok(Comparison {
+        sides: (first.what.clone(), second.what.clone()),
         count: pairs.len(),
-        unpaired: (left.items.len() - pairs.len(), right.items.len() - pairs.len()),
-        all: difference(&pairs),
+        unpaired: (first.items.len() - pairs.len(), second.items.len() - pairs.len()),
+        all: difference(&all),
         breakdown: breakdown.into_iter().map(|(kind, found)| (kind, parts(found))).collect(),
-        causes,
+        causes: reasons::causes(first, second),
+        reasons: Reasons::of(&pairs),
         changed: changes(&pairs),
     })
 }
 
-fn scores_of((left, right): &(&ItemResult, &ItemResult)) -> (f64, f64) {
-    (left.score.unwrap_or_default(), right.score.unwrap_or_default())
-}
-
-fn difference(pairs: &[(&ItemResult, &ItemResult)]) -> Difference {
-    let (first, second): (Vec<f64>, Vec<f64>) = pairs.iter().map(scores_of).unzip();
-    let clusters: Vec<&str> = pairs.iter().map(|(item, _)| item.cluster_or_id()).collect();
+fn difference(pairs: &[&Pair]) -> Difference {
+    let (first, second): (Vec<f64>, Vec<f64>) = pairs.iter().map(|pair| pair.scores).unzip();
+    let clusters: Vec<&str> = pairs.iter().map(|pair| pair.cluster()).collect();
     let independent = clusters.iter().collect::<HashSet<_>>().len() == clusters.len();
     let compared = match independent {
         true => statistics::compare(&first, &second, 0.95),
@@ -128,17 +127,15 @@ fn difference(pairs: &[(&ItemResult, &ItemResult)]) -> Difference {
     }
 }
 
-fn changes(pairs: &[(&ItemResult, &ItemResult)]) -> Vec<Change> {
-    let changed = pairs.iter().filter(|pair| {
-        let (left, right) = scores_of(pair);
-        left != right
-    });
+fn changes(pairs: &[Pair]) -> Vec<Change> {
+    let changed = pairs.iter().filter(|pair| pair.scores.0 != pair.scores.1);
     let mut changes: Vec<Change> = changed
         .map(|pair| Change {
-            id: pair.0.id.clone(),
-            references: pair.0.references.clone(),
-            answers: (pair.0.answer.clone(), pair.1.answer.clone()),
-            scores: scores_of(pair),
+            ids: (pair.left.id.clone(), pair.right.id.clone()),
+            references: pair.references().to_vec(),
+            answers: pair.answers.clone(),
+            scores: pair.scores,
+            reason: pair.reason(),
         })
         .collect();
     let size = |change: &Change| (change.scores.1 - change.scores.0).abs();

@@ -8,6 +8,7 @@ mod assignment;
 pub mod compare;
 mod digest;
 mod error;
+pub mod export;
 mod extract;
 mod html;
 mod latex;

@@ -43,7 +43,7 @@ pub fn rescore_all_variants(folder: &RunFolder) -> Result<Rescored, EvalError> {
     let name = manifest.scoring.metric()?.name;
     let mut scored: Vec<(String, Scores)> = Vec::new();
     for info in metrics::all().filter(|info| info.name == name) {
-        match Scores::with_metric(folder, Some(&format!("{name}:{}", info.variant))) {
+        match Scores::with(folder, Some(&format!("{name}:{}", info.variant)), None) {
             Ok(scores) => scored.push((info.variant.to_owned(), scores)),
             Err(EvalError::NoItemScore { .. }) => {}
             Err(error) => return Err(error),

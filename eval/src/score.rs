@@ -58,8 +58,12 @@ pub fn score_predictions(metric: &str, input: impl BufRead) -> Result<ScoreRepor
     if items.is_empty() {
         return Err(EvalError::Empty);
     }
-    let number =
-        |item: &ItemScore| if item.score.is_null() { Some(0.0) } else { item.score.as_f64() };
+    let number = |item: &ItemScore| match &item.score {
+        Value::Null => Some(0.0),
+        // Some metrics say more than the score.
+        Value::Object(found) => found.get("score")?.as_f64(),
+        score => score.as_f64(),
+    };
     let numbers: Option<Vec<f64>> = items.iter().map(number).collect();
     Ok(ScoreReport {
         metric: metric.name,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
-use glm4v_eval::compare::compare;
+use glm4v_eval::compare::{Reason, Side, compare};
 use glm4v_eval::rescore::rescore_all_variants;
 use glm4v_eval::run::{Outcome, RunFolder, RunOptions, Selection, Shard, merge, run};
 use glm4v_eval::task::Task;
@@ -185,8 +185,12 @@ fn variants_and_runs_are_held_against_each_other() {
     let rescored = rescore_all_variants(&second).unwrap();
     assert_eq!(rescored.differing.len(), 1);
     assert_eq!(rescored.differing[0].id, "human-1");
-    let comparison = compare(&first, &second).unwrap();
+    let sides = [&first, &second].map(|run| Side::of_run(run).unwrap());
+    let comparison = compare(&sides[0], &sides[1]).unwrap();
     assert_eq!((comparison.count, comparison.changed.len()), (3, 1));
     assert!((comparison.all.difference + 1.0 / 3.0).abs() < 1e-12);
     assert!(comparison.causes.iter().any(|cause| cause.contains("relaxed_accuracy:lmms_eval")));
+    // The same reply, out of which another answer was taken.
+    assert_eq!(comparison.changed[0].reason, Reason::Extraction);
+    assert_eq!((comparison.reasons.reply, comparison.reasons.extraction), (0, 1));
 }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod endpoint;
+mod export;
 mod list;
 mod local;
 mod merge;
@@ -37,6 +38,7 @@ enum EvalCommand {
     Run(Box<run::Args>),
     Report(report::Args),
     Compare(compare::Args),
+    Export(export::Args),
     Rescore(rescore::Args),
     Merge(merge::Args),
 }
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         EvalCommand::Run(args) => run::run(args, console),
         EvalCommand::Report(args) => report::run(args, console),
         EvalCommand::Compare(args) => compare::run(args),
+        EvalCommand::Export(args) => export::run(args),
         EvalCommand::Rescore(args) => rescore::run(args),
         EvalCommand::Merge(args) => merge::run(args),
     }

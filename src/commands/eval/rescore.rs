@@ -5,6 +5,7 @@ use crate::cli::{Exit, print_json, print_line};
 use glm4v_eval::Scores;
 use glm4v_eval::rescore::rescore_all_variants;
 use glm4v_eval::run::RunFolder;
+use glm4v_eval::task::Extraction;
 use std::path::PathBuf;
 
 /// Score a run again: by another metric, or by every variant of its own
@@ -15,8 +16,12 @@ pub(super) struct Args {
     /// Another metric, NAME:VARIANT
     #[arg(long)]
     metric: Option<String>,
+    /// Another rule for taking answers out of replies: glm, boxed, json, last_number, none, or a
+    /// variant of `answer_extract`
+    #[arg(long, value_name = "RULE")]
+    extract: Option<String>,
     /// Every variant of the run's metric, and the samples on which they differ
-    #[arg(long, conflicts_with = "metric")]
+    #[arg(long, conflicts_with_all = ["metric", "extract"])]
     all_variants: bool,
     /// Print a JSON object
     #[arg(long)]
@@ -26,7 +31,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let folder = RunFolder::open(&args.run)?;
     if !args.all_variants {
-        let scores = Scores::with_metric(&folder, args.metric.as_deref())?;
+        let extract = args.extract.as_deref().map(Extraction::find).transpose()?;
+        let scores = Scores::with(&folder, args.metric.as_deref(), extract.as_ref())?;
         if args.json {
             print_json(&scores)?;
         } else {

@@ -9,7 +9,7 @@ use crate::cli::{
 };
 use glm4v_eval::answerer::{AnswerOptions, Answerer};
 use glm4v_eval::run::{Outcome, RunOptions, Selection, Shard};
-use glm4v_eval::task::{DEFAULT_PRESET, Task};
+use glm4v_eval::task::{DEFAULT_PRESET, Extraction, Task};
 use glm4v_eval::{EvalError, State};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,10 @@ pub(super) struct Args {
     /// Another metric than the task's, NAME:VARIANT
     #[arg(long)]
     metric: Option<String>,
+    /// Another rule for taking answers out of replies: glm, boxed, json, last_number, none, or a
+    /// variant of `answer_extract`, such as vlmevalkit.glm_thinking
+    #[arg(long, value_name = "RULE")]
+    extract: Option<String>,
     /// Ask the first N samples only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
@@ -135,6 +139,7 @@ fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
             thinking: generate.thinking,
         },
         metric: args.metric.clone(),
+        extract: args.extract.as_deref().map(Extraction::find).transpose()?,
         ..RunOptions::new(&args.data, output)
     })
 }

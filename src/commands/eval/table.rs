@@ -28,10 +28,13 @@ pub(super) fn scores_text(scores: &Scores) -> String {
 }
 
 fn line(text: &mut String, name: &str, summary: &Summary) {
-    let Summary { count, score, interval } = summary;
+    let Summary { count, score, interval, parts } = summary;
     let score = score.map_or("no score".to_owned(), |score| format!("{score:.4}"));
     let interval = interval
         .map(|(low, high)| format!("  (95 % interval {low:.4} to {high:.4})"))
         .unwrap_or_default();
     let _ = writeln!(text, "  {name:<24} {score}{interval}  {count} samples");
+    for (part, score) in parts {
+        let _ = writeln!(text, "    {part:<22} {score:.4}");
+    }
 }
