@@ -252,3 +252,24 @@ fn vocabulary_and_merges(model: &str) -> (Value, Value) {
         tokens.iter().enumerate().map(|(rank, bytes)| (spell(bytes), rank.into())).collect();
     (Value::Object(vocabulary), Value::Array(merges))
 }
+
+/// The library below panics on some of these, and none is in a tokenizer of the family.
+#[test]
+fn steps_that_byte_level_vocabularies_do_not_have_are_refused() {
+    let whole: Value = json("goldens/glm/tokenizer.json");
+    let empty = json!({"type": "Replace", "pattern": {"String": ""}, "content": "x"});
+    for (place, step) in [
+        ("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
+        ("normalizer", json!({"type": "Sequence", "normalizers": [{"type": "NFC"}, empty]})),
+        ("normalizer", json!({"type": "Prepend", "prepend": ""})),
+        ("normalizer", json!({"precompiled_charsmap": ""})),
+        ("pre_tokenizer", json!({"type": "FixedLength", "length": 0})),
+    ] {
+        let mut tokenizer = whole.clone();
+        tokenizer[place] = step.clone();
+        let files = [("tokenizer.json".to_owned(), tokenizer.to_string().into_bytes())];
+        let error = Tokenizer::from_files(&Files::Made(files.into())).unwrap_err();
+        assert!(matches!(error, LanguageError::InvalidTokenizer { .. }), "{step}: {error}");
+        assert!(error.to_string().contains("step of type"), "{step}: {error}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::models::bpe::BPE;
 use tokenizers::tokenizer::pre_tokenizer::PreTokenizedString;
 use tokenizers::{
@@ -34,6 +36,10 @@ impl JsonVocabulary {
     pub(super) fn new(file: &str, bytes: &[u8]) -> Result<Self, LanguageError> {
         let invalid =
             |reason: String| LanguageError::InvalidTokenizer { file: file.to_owned(), reason };
+        let steps: Steps =
+            serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
+        check_step(&steps.normalizer, &NORMALIZERS).map_err(invalid)?;
+        check_step(&steps.pre_tokenizer, &PRE_TOKENIZERS).map_err(invalid)?;
         let mut tokenizer: BpeTokenizer =
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         if !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
@@ -91,4 +97,33 @@ impl JsonVocabulary {
     pub(super) fn size(&self) -> usize {
         self.size
     }
+}
+
+/// What a text goes through before it is merged. The library panics on the contents of some kinds
+/// of steps, so only those are let through that byte-level vocabularies have.
+#[derive(Deserialize)]
+struct Steps {
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+}
+
+const NORMALIZERS: [&str; 4] = ["NFC", "NFD", "NFKC", "NFKD"];
+const PRE_TOKENIZERS: [&str; 3] = ["ByteLevel", "Digits", "Split"];
+
+fn check_step(step: &Value, known: &[&str]) -> Result<(), String> {
+    if step.is_null() {
+        return Ok(());
+    }
+    let kind = step.get("type").and_then(Value::as_str).unwrap_or_default();
+    if kind == "Sequence" {
+        let steps = ["normalizers", "pretokenizers"].iter().find_map(|name| step.get(*name));
+        let steps = steps.and_then(Value::as_array).into_iter().flatten();
+        return steps.into_iter().try_for_each(|step| check_step(step, known));
+    }
+    if known.contains(&kind) {
+        return Ok(());
+    }
+    Err(format!("it has a step of type {kind:?}; supported are {}", known.join(", ")))
 }
