@@ -234,6 +234,13 @@ mod tests {
         }
         assert_eq!(ask(&cache(&options, 1), 5), (5.0, true));
         assert_eq!(ask(&cache(&options, 1), 5), (5.0, false));
+        // A file that is whole and says what cannot be.
+        let file = files().next().unwrap().path();
+        let grid = Tensor::new(&[u32::MAX, u32::MAX], &Device::Cpu).unwrap();
+        let rows = tokens(9.0).rows().clone();
+        let lie = std::collections::HashMap::from([("rows", rows), ("grid", grid)]);
+        candle_core::safetensors::save(&lie, &file).unwrap();
+        assert_eq!(ask(&cache(&options, 1), 5), (5.0, true));
         let size = files().next().unwrap().metadata().unwrap().len();
         let options = CacheOptions { folder_limit: 3 * size, ..options };
         for shade in 10..20 {

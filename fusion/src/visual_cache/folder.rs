@@ -15,6 +15,9 @@ use std::time::SystemTime;
 /// How the files end; nothing else in the folder is touched.
 const EXTENSION: &str = "visual-tokens";
 
+/// Rows beside those of the grid: GLM-4V-9B's marks of begin and end.
+const MOST_MARKS: usize = 2;
+
 /// Tells a process's unfinished files apart.
 static NEXT_FILE: AtomicU64 = AtomicU64::new(0);
 
@@ -45,9 +48,14 @@ impl Folder {
         let rows = tensors.get("rows").filter(|rows| rows.rank() == 2)?;
         let grid: Vec<u32> = tensors.get("grid")?.to_vec1().ok()?;
         let [height, width] = *grid.as_slice() else { return None };
+        let (height, width) = (height as usize, width as usize);
+        let marks = rows.dim(0).ok()?.checked_sub(height.checked_mul(width)?)?;
+        if marks > MOST_MARKS {
+            return None;
+        }
         // Says to all processes that it was used.
         let _ = File::options().append(true).open(&path).map(|f| f.set_modified(SystemTime::now()));
-        Some(VisualTokens::picture(rows.clone(), (height as usize, width as usize)))
+        Some(VisualTokens::picture(rows.clone(), (height, width)))
     }
 
     /// Keeps tokens, and removes those used longest ago until all fit.
