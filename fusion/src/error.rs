@@ -132,7 +132,7 @@ pub enum FusionError {
     #[error("the prompt is empty")]
     EmptyPrompt,
     /// The weights would not fit the memory.
-    #[error("{model} needs {needed} MiB as {dtype}, {available} MiB are free; {remedy}")]
+    #[error("{model} needs {needed} MiB as {dtype}, {available} MiB are free or allowed; {remedy}")]
     NotEnoughMemory {
         /// The model's name.
         model: String,

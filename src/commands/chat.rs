@@ -9,7 +9,7 @@ use glm4v::{Chat, Chunk, FinishReason, GenerateOptions, Image, ToolCall};
 use glm4v_language::ToolCallSplitter;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::io::{Lines, StdinLock};
+use std::io::{ErrorKind, Lines, StdinLock};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -150,17 +150,24 @@ impl Conversation<'_> {
         let (mut lines, mut failed) = (0, 0);
         console.prompt(&format!("{HELP}\n> "));
         while let Some(line) = self.lines.next() {
-            let line = line.context("standard input")?;
-            let result = match Line::parse(&line) {
-                Line::Quit => break,
-                Line::Nothing => Ok(()),
-                Line::Help => {
+            // What is no text costs its own turn, not the conversation.
+            let line = match line {
+                Err(error) if error.kind() != ErrorKind::InvalidData => {
+                    return Err(error).context("standard input");
+                }
+                line => line.map_err(|error| anyhow!("standard input: {error}")),
+            };
+            let result = match line.as_deref().map(Line::parse) {
+                Err(_) => line.map(drop),
+                Ok(Line::Quit) => break,
+                Ok(Line::Nothing) => Ok(()),
+                Ok(Line::Help) => {
                     console.note(HELP);
                     Ok(())
                 }
-                Line::Image(path) => self.pending.add(&[path.into()], &self.args.reading),
-                Line::Unknown(word) => Err(anyhow!("{word} is not known; /help lists what is")),
-                Line::Turn(text) => self.turn(text),
+                Ok(Line::Image(path)) => self.pending.add(&[path.into()], &self.args.reading),
+                Ok(Line::Unknown(word)) => Err(anyhow!("{word} is not known; /help lists what is")),
+                Ok(Line::Turn(text)) => self.turn(text),
             };
             if self.engine.cancel.is_cancelled() {
                 return Ok(Exit::Interrupted);

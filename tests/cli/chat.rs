@@ -49,3 +49,13 @@ fn standard_input_holds_the_turns_and_no_image() {
     assert_eq!(later.code, Some(3), "{}", later.stderr);
     assert!(later.stderr.contains("holds the turns") && !later.stdout.is_empty());
 }
+
+#[test]
+fn a_line_that_is_no_text_costs_its_own_turn() {
+    let command = &mut glm4v_tiny();
+    command.args(["chat", "--json", "--max-tokens", "2"]);
+    let run = run(command.write_stdin(&b"caf\xe9?\nhello\n"[..]));
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert!(run.stderr.contains("standard input"), "{}", run.stderr);
+    assert_eq!(run.json_lines()[0]["prompt"], "hello");
+}
