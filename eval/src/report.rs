@@ -1,5 +1,7 @@
 //! A run as one page that opens from disk.
 
+mod chart;
+mod explain;
 mod page;
 mod thumbnail;
 
@@ -8,8 +10,9 @@ use crate::run::{Manifest, Response, RunFolder};
 use crate::scores::{ItemResult, Scores};
 use crate::task::Task;
 use glm4v_datasets::Dataset;
+use rayon::prelude::*;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Writes `report.html`, `report.md` and `report.csv` into a run's folder. Thumbnails come from the
 /// dataset; where it is no longer there, the page has none.
@@ -28,15 +31,19 @@ pub fn write_report(folder: &RunFolder) -> Result<(), EvalError> {
     let items: Vec<Value> = scores
         .items
         .iter()
-        .filter_map(|item| Some(item_json(item, by_index.get(&item.index)?)))
+        .filter_map(|item| Some(item_json(&scores.metric, item, by_index.get(&item.index)?)))
         .collect();
-    let data = json!({ "items": items, "thumbnails": thumbnails });
+    let most = scores.items.iter().filter_map(|item| item.score).fold(1.0, f64::max);
+    let lower = scores.lower_is_better;
+    let data = json!({ "items": items, "thumbnails": thumbnails, "most": most, "lower": lower });
     folder.write("report.html", page::html(&manifest, &scores, &data).as_bytes())?;
     folder.write("report.md", page::markdown(&manifest, &scores).as_bytes())?;
     folder.write("report.csv", csv(&scores, &by_index).as_bytes())
 }
 
-fn item_json(item: &ItemResult, response: &Response) -> Value {
+fn item_json(metric: &str, item: &ItemResult, response: &Response) -> Value {
+    let explained = explain::explain(metric, item);
+    let forms = explained.references.first().map(|_| (&explained.answer, &explained.references));
     json!({
         "id": item.id,
         "state": item.state.name(),
@@ -47,6 +54,8 @@ fn item_json(item: &ItemResult, response: &Response) -> Value {
         "answer": item.answer,
         "reply": if response.reply.text == item.answer { "" } else { &response.reply.text },
         "why": item.failure,
+        "reason": explained.reason,
+        "forms": forms,
         "groups": item.groups,
         "images": response.images.iter().map(|digest| short(digest)).collect::<Vec<_>>(),
         "ms": response.milliseconds,
@@ -58,6 +67,12 @@ fn short(digest: &str) -> &str {
     digest.get(..16).unwrap_or(digest)
 }
 
+/// Small pictures that are made side by side.
+const PICTURES_AT_ONCE: usize = 64;
+/// The most bytes of small pictures in a page, which browsers must still open; images behind
+/// these have none.
+const MOST_PICTURE_BYTES: usize = 48 << 20;
+
 /// A small picture of each image, by its digest.
 fn thumbnails(
     manifest: &Manifest,
@@ -67,17 +82,27 @@ fn thumbnails(
     let task = Task::find(&manifest.task_place);
     let dataset = task.and_then(|task| Ok(Dataset::find(&task.layout, &manifest.data)?));
     let Ok(dataset) = dataset else { return found };
-    for (index, sample) in dataset.samples(true).enumerate() {
-        let (Some(response), Ok(sample)) = (responses.get(&index), sample) else { continue };
-        for (image, digest) in sample.images.iter().zip(&response.images) {
-            let key = short(digest).to_owned();
-            if !found.contains_key(&key)
-                && let Ok(bytes) = image.read()
-                && let Some(url) = thumbnail::data_url(&bytes)
-            {
-                found.insert(key, url);
-            }
+    let side = thumbnail::side(responses.len());
+    let mut seen = HashSet::new();
+    let images = dataset.samples(true).enumerate().flat_map(|(index, sample)| {
+        let response = responses.get(&index);
+        let (Some(response), Ok(sample)) = (response, sample) else { return Vec::new() };
+        let keys = response.images.iter().map(|digest| short(digest).to_owned());
+        sample.images.into_iter().zip(keys).collect()
+    });
+    let mut images = images.filter(|(_, key)| seen.insert(key.clone()));
+    let mut bytes = 0;
+    while bytes < MOST_PICTURE_BYTES {
+        let some: Vec<_> = images.by_ref().take(PICTURES_AT_ONCE).collect();
+        if some.is_empty() {
+            break;
         }
+        let small = some.into_par_iter().filter_map(|(image, key)| {
+            Some((key, thumbnail::data_url(&image.read().ok()?, side)?))
+        });
+        let small: Vec<(String, String)> = small.collect();
+        bytes += small.iter().map(|(_, url)| url.len()).sum::<usize>();
+        found.extend(small);
     }
     found
 }

@@ -1,5 +1,5 @@
-//! Parquet shards as Hugging Face's hub has them. A few rows of one row group are in memory at a
-//! time.
+//! Hugging Face's Parquet shards: cells as JSON, bytes beside them. Row groups are read side by side,
+//! each some rows ahead of whoever takes them, so that memory does not grow with the shard.
 
 use super::Rows;
 use crate::DatasetError;
@@ -7,17 +7,23 @@ use crate::dataset::DataFile;
 use crate::row::Row as DatasetRow;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::reader::{ReaderIter, TreeBuilder};
+use parquet::record::reader::TreeBuilder;
 use parquet::record::{Field, Row};
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use serde_json::{Map, Number, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Rows that are decoded at once: images are large.
 const BATCH: usize = 16;
+
+/// Row groups that are read at the same time.
+const GROUPS_AT_ONCE: usize = 3;
+/// Rows that a row group may be ahead.
+const ROWS_AHEAD: usize = 16;
 
 /// Opens a shard; without `with_images`, the columns of images are not read.
 pub(super) fn open(
@@ -26,13 +32,24 @@ pub(super) fn open(
     with_images: bool,
 ) -> Result<Rows, DatasetError> {
     let path = file.path.clone();
-    let opened = File::open(&path)
-        .map_err(|source| DatasetError::UnreadableFile { file: path.clone(), source })?;
-    let reader = SerializedFileReader::new(opened).map_err(|error| wrong_form(&path, &error))?;
-    let schema = reader.metadata().file_metadata().schema();
+    let reader = reader(&path)?;
+    let metadata = reader.metadata();
+    let schema = metadata.file_metadata().schema();
     let schema = if with_images { schema.clone() } else { without(schema, images) };
     let descriptor = Arc::new(SchemaDescriptor::new(TypePtr::new(schema)));
-    Ok(Box::new(Shard { path, reader, descriptor, group: 0, rows: None, number: 0 }))
+    let mut first = 1;
+    let groups = metadata.row_groups().iter().enumerate().map(|(group, found)| {
+        let number = first;
+        first += found.num_rows() as usize;
+        Group { path: path.clone(), descriptor: descriptor.clone(), group, number }
+    });
+    Ok(Box::new(Shard { groups: groups.collect::<Vec<_>>().into_iter(), running: VecDeque::new() }))
+}
+
+fn reader(path: &Path) -> Result<SerializedFileReader<File>, DatasetError> {
+    let opened = File::open(path)
+        .map_err(|source| DatasetError::UnreadableFile { file: path.to_owned(), source })?;
+    SerializedFileReader::new(opened).map_err(|error| wrong_form(path, &error))
 }
 
 /// The schema without the top-level columns in which `images` are.
@@ -47,54 +64,74 @@ fn without(schema: &Type, images: &[String]) -> Type {
     built.unwrap_or_else(|_| schema.clone())
 }
 
+type RowResult = Result<DatasetRow, DatasetError>;
+
+/// The rows of a shard in order; those of the next row groups are being read meanwhile.
 struct Shard {
-    path: PathBuf,
-    reader: SerializedFileReader<File>,
-    descriptor: Arc<SchemaDescriptor>,
-    /// The row group to be opened next.
-    group: usize,
-    rows: Option<ReaderIter>,
-    number: usize,
+    groups: std::vec::IntoIter<Group>,
+    running: VecDeque<Receiver<RowResult>>,
 }
 
-impl Shard {
-    fn read(&mut self) -> Result<Option<Row>, ParquetError> {
+impl Iterator for Shard {
+    type Item = RowResult;
+
+    fn next(&mut self) -> Option<RowResult> {
         loop {
-            if let Some(row) = self.rows.as_mut().and_then(Iterator::next) {
-                return row.map(Some);
+            while self.running.len() < GROUPS_AT_ONCE
+                && let Some(group) = self.groups.next()
+            {
+                let (sender, receiver) = sync_channel(ROWS_AHEAD);
+                // It ends when the group does, or when nobody takes its rows any more.
+                std::thread::spawn(move || group.send(&sender));
+                self.running.push_back(receiver);
             }
-            if self.group == self.reader.num_row_groups() {
-                return Ok(None);
+            match self.running.front()?.recv() {
+                Ok(row) => return Some(row),
+                Err(_) => drop(self.running.pop_front()),
             }
-            let group = self.reader.get_row_group(self.group)?;
-            let builder = TreeBuilder::new().with_batch_size(BATCH);
-            self.rows = Some(builder.as_iter(self.descriptor.clone(), &*group)?);
-            self.group += 1;
         }
     }
 }
 
-impl Iterator for Shard {
-    type Item = Result<DatasetRow, DatasetError>;
+/// A row group to be read.
+struct Group {
+    path: PathBuf,
+    descriptor: Arc<SchemaDescriptor>,
+    /// Its place in the file.
+    group: usize,
+    /// The number of its first row, from 1.
+    number: usize,
+}
 
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = match self.read() {
-            Ok(row) => row?,
-            Err(error) => {
-                // A page that can't be read takes those behind it along.
-                self.group = self.reader.num_row_groups();
-                self.rows = None;
-                return Some(Err(wrong_form(&self.path, &error)));
-            }
-        };
-        self.number += 1;
-        let mut blobs = HashMap::new();
-        let cells = row.into_columns().into_iter();
-        let values: Map<String, Value> =
-            cells.map(|(name, field)| (name.clone(), value(field, &name, &mut blobs))).collect();
-        let values = Value::Object(values);
-        Some(Ok(DatasetRow { number: self.number, key: None, values, blobs }))
+impl Group {
+    /// Sends the rows. A page that can't be read takes those behind it in the group along.
+    fn send(self, rows: &SyncSender<RowResult>) {
+        let ended = self.read(rows).map_err(|error| wrong_form(&self.path, &error));
+        if let Err(error) = ended {
+            let _ = rows.send(Err(error));
+        }
     }
+
+    fn read(&self, rows: &SyncSender<RowResult>) -> Result<(), ParquetError> {
+        let reader = SerializedFileReader::new(File::open(&self.path)?)?;
+        let group = reader.get_row_group(self.group)?;
+        let builder = TreeBuilder::new().with_batch_size(BATCH);
+        let found = builder.as_iter(self.descriptor.clone(), &*group)?;
+        for (at, row) in found.enumerate() {
+            if rows.send(Ok(dataset_row(row?, self.number + at))).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn dataset_row(row: Row, number: usize) -> DatasetRow {
+    let mut blobs = HashMap::new();
+    let cells = row.into_columns().into_iter();
+    let values: Map<String, Value> =
+        cells.map(|(name, field)| (name.clone(), value(field, &name, &mut blobs))).collect();
+    DatasetRow { number, key: None, values: Value::Object(values), blobs }
 }
 
 /// A cell as JSON; bytes go to `blobs` under their path.

@@ -68,7 +68,7 @@ fn agrees(prediction: &str, target: &str) -> bool {
 }
 
 /// A number, or a percentage as its hundredth: only a text that ends in `%` is one.
-pub(super) fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     match text.ends_with('%') {
         true => float(text.trim_end_matches('%')).map(|value| value / 100.0),
         false => float(text),

@@ -1,7 +1,8 @@
 //! The page and its Markdown.
 
+use super::chart;
 use crate::run::Manifest;
-use crate::scores::{Scores, Summary};
+use crate::scores::{Scores, State, Summary};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -9,27 +10,38 @@ const TEMPLATE: &str = include_str!("page.html");
 
 /// The page, with everything in it.
 pub(super) fn html(manifest: &Manifest, scores: &Scores, data: &Value) -> String {
-    // `<` is escaped so that no text can end the script that holds it.
-    let data = data.to_string().replace('<', "\\u003c");
     let identity = &manifest.identity;
-    let title = format!("{} · {}", identity.task, identity.model.name);
-    TEMPLATE
-        .replace("{{title}}", &escape(&title))
-        .replace("{{scores}}", &score_rows(scores))
-        .replace("{{facts}}", &facts(manifest, scores))
-        .replace("{{data}}", &data)
+    let title = escape(&format!("{} · {}", identity.task, identity.model.name));
+    let parts = [
+        ("title", title),
+        ("headline", headline(scores)),
+        ("charts", charts(scores)),
+        ("states", state_rows(scores)),
+        ("scores", score_rows(scores)),
+        ("facts", facts(manifest, scores)),
+        // `<` is escaped so that no text can end the script that holds it.
+        ("data", data.to_string().replace('<', "\\u003c")),
+    ];
+    let mut page = String::new();
+    let mut rest = TEMPLATE;
+    while let Some((before, (name, after))) =
+        rest.split_once("{{").and_then(|(before, after)| Some((before, after.split_once("}}")?)))
+    {
+        page += before;
+        page += parts.iter().find(|(part, _)| *part == name).map_or("", |(_, text)| text);
+        rest = after;
+    }
+    page + rest
 }
 
 fn facts(manifest: &Manifest, scores: &Scores) -> String {
     let identity = &manifest.identity;
-    let states = scores.states.iter().map(|(state, count)| format!("{count} {}", state.name()));
     let max_tokens = identity.options.max_tokens;
     let facts = [
         ("Metric", scores.metric.clone()),
         ("Prompts", format!("{}: {}", identity.preset, identity.prompt)),
         ("Model", format!("{} {}", identity.model.name, identity.model.digest)),
         ("Most tokens", max_tokens.map_or("as the model says".to_owned(), |n| n.to_string())),
-        ("Samples", states.collect::<Vec<_>>().join(", ")),
         ("Bad rows", scores.bad_rows.len().to_string()),
         ("Dataset", identity.layout.clone()),
         ("Version", manifest.version.clone()),
@@ -50,35 +62,60 @@ fn lines(scores: &Scores) -> Vec<(String, &Summary)> {
     lines
 }
 
-/// A table row a score, with a bar and its interval drawn as SVG.
+/// A table row a score.
 fn score_rows(scores: &Scores) -> String {
-    let lines = lines(scores);
-    let ends = lines.iter().flat_map(|(_, summary)| {
-        [summary.score, summary.interval.map(|(_, high)| high)].into_iter().flatten()
-    });
-    let most = ends.fold(1.0_f64, f64::max);
     let mut rows = String::new();
-    for (name, summary) in lines {
-        let x = |value: f64| 300.0 * (value / most).clamp(0.0, 1.0);
-        let mut drawing = String::new();
-        if let Some(score) = summary.score {
-            let _ =
-                write!(drawing, r#"<rect class="bar" y="3" width="{:.1}" height="12"/>"#, x(score));
-        }
-        if let Some((low, high)) = summary.interval {
-            let (low, high) = (x(low), x(high));
-            let path = format!("M{low:.1} 5v8M{low:.1} 9H{high:.1}M{high:.1} 5v8");
-            let _ = write!(drawing, r#"<path class="interval" d="{path}"/>"#);
-        }
+    for (name, summary) in lines(scores) {
         let (score, interval) = numbers(summary);
+        let count = summary.count;
+        let name = escape(&name);
         let _ = write!(
             rows,
-            r#"<tr><th scope="row">{}</th><td>{score}</td><td>{interval}</td><td>{}</td><td><svg viewBox="0 0 304 18" role="img" aria-label="{score}">{drawing}</svg></td></tr>"#,
-            escape(&name),
-            summary.count,
+            r#"<tr><th scope="row">{name}</th><td>{score}</td><td>{interval}</td><td>{count}</td></tr>"#
         );
+        for (part, score) in &summary.parts {
+            let part = escape(part);
+            let _ = write!(
+                rows,
+                r#"<tr><th scope="row">{name}, {part}</th><td>{score:.4}</td><td></td><td></td></tr>"#
+            );
+        }
     }
     rows
+}
+
+/// The score of the whole in large letters.
+fn headline(scores: &Scores) -> String {
+    let (score, interval) = numbers(&scores.all);
+    let interval = match interval.as_str() {
+        "" => String::new(),
+        interval => format!(" 95 % interval {interval}, "),
+    };
+    let lower = if scores.lower_is_better { ", lower is better" } else { "" };
+    let (metric, count) = (escape(&scores.metric), scores.all.count);
+    format!(
+        r#"<p class="headline">{score} <small>{metric}{lower},{interval} {count} samples</small></p>"#
+    )
+}
+
+/// Each chart for wide screens and for narrow ones.
+fn charts(scores: &Scores) -> String {
+    let lines = lines(scores);
+    let [wide, narrow] = chart::WIDTHS;
+    let mut drawn = String::new();
+    for (class, width) in [("wide", wide), ("narrow", narrow)] {
+        let parts = chart::parts(&lines, width);
+        let distribution = chart::distribution(scores, width);
+        let _ = write!(drawn, r#"<div class="{class}">{parts}{distribution}</div>"#);
+    }
+    drawn
+}
+
+fn state_rows(scores: &Scores) -> String {
+    let row = |(state, count): (&State, &usize)| {
+        format!(r#"<tr><th scope="row">{}</th><td>{count}</td></tr>"#, state.name())
+    };
+    scores.states.iter().map(row).collect()
 }
 
 fn numbers(summary: &Summary) -> (String, String) {

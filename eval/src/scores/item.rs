@@ -11,10 +11,13 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How a sample ended. Failures to answer are told apart from wrong answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It was answered, rightly or wrongly.
+    #[default]
     Answered,
     /// The answer reached the limit of tokens.
     Truncated,
@@ -46,7 +49,7 @@ impl State {
 }
 
 /// A sample with its score.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ItemResult {
     /// Its place in the dataset, from 0.
     pub index: usize,
