@@ -272,4 +272,9 @@ fn steps_that_byte_level_vocabularies_do_not_have_are_refused() {
         assert!(matches!(error, LanguageError::InvalidTokenizer { .. }), "{step}: {error}");
         assert!(error.to_string().contains("step of type"), "{step}: {error}");
     }
+    let mut tokenizer = whole;
+    tokenizer["model"]["continuing_subword_prefix"] = "##".into();
+    let files = [("tokenizer.json".to_owned(), tokenizer.to_string().into_bytes())];
+    let error = Tokenizer::from_files(&Files::Made(files.into())).unwrap_err();
+    assert!(error.to_string().contains("continuing_subword_prefix"), "{error}");
 }

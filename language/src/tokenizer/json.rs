@@ -40,6 +40,9 @@ impl JsonVocabulary {
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         check_step(&steps.normalizer, &NORMALIZERS).map_err(invalid)?;
         check_step(&steps.pre_tokenizer, &PRE_TOKENIZERS).map_err(invalid)?;
+        if steps.model.continuing_subword_prefix.is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(invalid("continuing_subword_prefix is not supported".to_owned()));
+        }
         let mut tokenizer: BpeTokenizer =
             serde_json::from_slice(bytes).map_err(|error| invalid(error.to_string()))?;
         if !matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_))) {
@@ -107,6 +110,15 @@ struct Steps {
     normalizer: Value,
     #[serde(default)]
     pre_tokenizer: Value,
+    #[serde(default)]
+    model: Merging,
+}
+
+/// What of the merging itself the library cannot be trusted with.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Merging {
+    continuing_subword_prefix: Option<String>,
 }
 
 const NORMALIZERS: [&str; 4] = ["NFC", "NFD", "NFKC", "NFKD"];
