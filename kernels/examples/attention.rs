@@ -1,8 +1,9 @@
-//! Times attention on shapes of the family, beside the machine's limit:
+//! Times attention on shapes of the family in f32 and, after `bf16` as argument, in bf16, beside the
+//! machine's limit:
 //! `cargo run --release -p glm4v-kernels --example attention`.
 
 use candle_core::{Device, Result, Tensor};
-use glm4v_kernels::{Limits, Mask, attention};
+use glm4v_kernels::{Limits, Mask, Precision, attention_in};
 use std::time::Instant;
 
 const ROUNDS: usize = 7;
@@ -18,15 +19,19 @@ const SHAPES: [(&str, usize, usize, usize, usize, usize, Mask); 6] = [
 ];
 
 fn main() -> Result<()> {
-    let limit = Limits::measure().f32;
+    let limits = Limits::measure();
+    let (precision, limit) = match std::env::args().any(|argument| argument == "bf16") {
+        true => (Precision::Bf16, limits.bf16.unwrap_or(limits.f32)),
+        false => (Precision::Single, limits.f32),
+    };
     for (name, heads, kv_heads, queries, keys, d, mask) in SHAPES {
         let random = |heads, rows| Tensor::randn(0f32, 1.0, (heads, rows, d), &Device::Cpu);
         let (q, k, v) = (random(heads, queries)?, random(kv_heads, keys)?, random(kv_heads, keys)?);
-        attention(&q, &k, &v, mask)?;
+        attention_in(precision, &q, &k, &v, mask)?;
         let mut times = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             let started = Instant::now();
-            attention(&q, &k, &v, mask)?;
+            attention_in(precision, &q, &k, &v, mask)?;
             times.push(started.elapsed().as_secs_f64());
         }
         times.sort_by(f64::total_cmp);
@@ -36,7 +41,7 @@ fn main() -> Result<()> {
         };
         let rate = (4 * heads * d * seen) as f64 / times[ROUNDS / 2];
         println!(
-            "{name:<32} {:>9.3} ms {:>8.3} TFLOP/s {:>4.0} % of f32",
+            "{name:<32} {:>9.3} ms {:>8.3} TFLOP/s {:>4.0} % of the limit",
             times[ROUNDS / 2] * 1e3,
             rate / 1e12,
             rate / limit * 100.0

@@ -1,12 +1,15 @@
 //! Scaled dot-product attention that never holds the score matrix.
 
 mod blocked;
+mod format;
+mod pack;
 mod product;
 
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use crate::simd::Level;
 use blocked::{Heads, Problem, attend};
 use candle_core::{DType, Device, Result, Storage, Tensor};
+use format::{Pairs, Single};
 use std::ops::Deref;
 
 /// On devices other than the CPU: the score block's size that a call may hold at once, in values
@@ -22,6 +25,15 @@ pub enum Mask {
     Causal,
 }
 
+/// What the operands of products are rounded to; sums are always in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Nothing: they stay in f32.
+    Single,
+    /// bf16, where the processor has dot products of it; elsewhere they stay in f32.
+    Bf16,
+}
+
 /// Attention of `q` `(heads, queries, d)` over `k` and `v` `(kv_heads, keys, d)`.
 ///
 /// Scores are scaled by `1/√d`; the softmax is taken in f32. Query head `h` reads key-value head
@@ -34,6 +46,22 @@ pub enum Mask {
 /// # Errors
 /// When shapes, types or devices don't fit one another, or causal queries outnumber the keys.
 pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
+    attention_in(Precision::Single, q, k, v, mask)
+}
+
+/// [`attention`] whose operands may be rounded. In [`Precision::Bf16`] queries, keys, values and
+/// weights are each off by at most 2⁻⁹ of themselves. With that an output is off by at most
+/// 2⁻⁸ · (2 · s + 1) of the largest value, where `s` is the largest of the sums of `|q · k| / √d`.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_in(
+    precision: Precision,
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: Mask,
+) -> Result<Tensor> {
     let (heads, queries, d) = q.dims3()?;
     let (kv_heads, keys, _) = k.dims3()?;
     if kv_heads == 0 || heads % kv_heads != 0 {
@@ -47,16 +75,16 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tenso
         candle_core::bail!("{queries} causal queries over {keys} keys");
     }
     match q.device() {
-        Device::Cpu => on_cpu(q, k, v, mask),
+        Device::Cpu => on_cpu(precision, q, k, v, mask),
         _ => on_device(q, k, v, mask),
     }
 }
 
-fn on_cpu(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
+fn on_cpu(precision: Precision, q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
     let dtype = q.dtype();
     if dtype != DType::F32 {
         let [q, k, v] = [q, k, v].map(|x| x.to_dtype(DType::F32));
-        return on_cpu(&q?, &k?, &v?, mask)?.to_dtype(dtype);
+        return on_cpu(precision, &q?, &k?, &v?, mask)?.to_dtype(dtype);
     }
     let [q, k, v] = [q, k, v].map(with_whole_rows);
     let (q, k, v) = (q?, k?, v?);
@@ -74,7 +102,12 @@ fn on_cpu(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
         d,
         mask,
     };
-    Tensor::from_vec(attend(&problem, Level::widest()), (queries, heads * d), &Device::Cpu)
+    let level = Level::widest();
+    let attended = match precision == Precision::Bf16 && level.multiplies_pairs() {
+        true => attend::<Pairs>(&problem, level),
+        false => attend::<Single>(&problem, level),
+    };
+    Tensor::from_vec(attended, (queries, heads * d), &Device::Cpu)
 }
 
 /// The tensor, copied only where the channels of its rows don't lie side by side.
@@ -145,6 +178,7 @@ fn causal_mask(rows: usize, keys: usize, last_seen: usize, device: &Device) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::LOG2_E;
     use proptest::prelude::*;
 
     fn values(shape: (usize, usize, usize), seed: u64) -> Tensor {
@@ -157,20 +191,39 @@ mod tests {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
-    /// Attention with each kind of registers against candle's operations.
+    /// Rounds values, after multiplying with `scale`, to bf16.
+    fn rounded(x: &Tensor, scale: f64) -> Tensor {
+        let scaled = (x * scale).unwrap().to_dtype(DType::BF16).unwrap();
+        (scaled.to_dtype(DType::F32).unwrap() * (1.0 / scale)).unwrap()
+    }
+
+    /// Attention with each kind of registers against candle's operations. What the operands in bf16
+    /// lose is lost beforehand, so that only the rounding of the weights is left.
     fn check(group: usize, kv_heads: usize, queries: usize, earlier: usize, d: usize, mask: Mask) {
         let (heads, keys) = (group * kv_heads, queries + earlier);
-        let q = values((heads, queries, d), 1);
-        let (k, v) = (values((kv_heads, keys, d), 2), values((kv_heads, keys, d), 3));
+        let scale = f64::from(LOG2_E / (d as f32).sqrt());
+        let q = rounded(&values((heads, queries, d), 1), scale);
+        let [k, v] = [2, 3].map(|seed| rounded(&values((kv_heads, keys, d), seed), 1.0));
         let wanted: Vec<f32> =
             on_device(&q, &k, &v, mask).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let [q, k, v] = [&q, &k, &v].map(values_of);
         let [q, k, v] = [&q, &k, &v].map(|values| heads_of(values).unwrap());
         let problem = Problem { q, k, v, heads, kv_heads, queries, keys, d, mask };
         for level in Level::available() {
-            for (at, (found, wanted)) in attend(&problem, level).iter().zip(&wanted).enumerate() {
-                let size = format!("{heads}/{kv_heads} heads of {d}, {queries} of {keys}");
+            let size = format!("{heads}/{kv_heads} heads of {d}, {queries} of {keys}");
+            for (at, (found, wanted)) in
+                attend::<Single>(&problem, level).iter().zip(&wanted).enumerate()
+            {
                 assert!((found - wanted).abs() < 3e-5, "{level:?}, {size}, {mask:?}: {at}");
+            }
+            for (at, (found, wanted)) in
+                attend::<Pairs>(&problem, level).iter().zip(&wanted).enumerate()
+            {
+                let off = (found - wanted).abs();
+                assert!(
+                    off < 3.0 / 512.0 + 3e-5,
+                    "{level:?} in bf16, {size}, {mask:?}: {at} is off by {off}"
+                );
             }
         }
     }

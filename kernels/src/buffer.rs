@@ -20,6 +20,13 @@ impl Buffer {
         values.resize(length, 0.0);
         Self(values)
     }
+
+    /// Takes a buffer of `length` zeros.
+    pub(crate) fn zeros(length: usize) -> Self {
+        let mut buffer = Self::take(length);
+        buffer.fill(0.0);
+        buffer
+    }
 }
 
 impl Drop for Buffer {

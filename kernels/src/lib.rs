@@ -21,7 +21,7 @@ mod simd;
 mod trace;
 
 pub use allocator::keep_freed_memory;
-pub use attention::{Mask, attention};
+pub use attention::{Mask, Precision, attention, attention_in};
 pub use cpu::{activation_type, beside_activations};
 pub use elementwise::{add, gelu, silu_times};
 pub use embedding::Embedding;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 
+use crate::attention::Precision;
 use crate::matmul::{Form, PackedMatrix, Values, multiply_all};
 
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
@@ -63,6 +64,17 @@ impl Linear {
             return Ok(Self::new(Tensor::cat(&dense, 0)?, bias));
         }
         Ok(Self { parts, bias })
+    }
+
+    /// What the layer rounds its operands to, or coarser: what is multiplied beside it may be
+    /// rounded likewise.
+    pub fn precision(&self) -> Precision {
+        let single = self.parts.iter().all(|part| match part {
+            Weight::Packed(packed) => packed.is_f32(),
+            Weight::Dense(weight) => weight.dtype() == DType::F32,
+            Weight::Quantised(_) => false,
+        });
+        if single { Precision::Single } else { Precision::Bf16 }
     }
 
     /// Maps rows `(n, in)` to rows `(n, out)`, in the type of the rows.

@@ -86,6 +86,21 @@ pub(crate) trait Lanes: Copy + 'static {
         }
     }
 
+    /// The values of `self`, then those of `next`, rounded to bf16, two neighbours in the bits of
+    /// each lane, the first in the low half.
+    #[inline(always)]
+    unsafe fn pairs(self, next: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { pairs_one_by_one(self, next) }
+    }
+
+    /// `sum` and the products of both halves of the [`Self::pairs`] in `self` and `other`.
+    #[inline(always)]
+    unsafe fn dot_pairs(self, other: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { dot_pairs_one_by_one(self, other, sum) }
+    }
+
     /// The sum of all lanes.
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
@@ -111,6 +126,54 @@ pub(crate) trait Lanes: Copy + 'static {
         unsafe { self.store(lanes.as_mut_ptr()) };
         lanes
     }
+}
+
+/// [`Lanes::pairs`] without an instruction for it.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn pairs_one_by_one<L: Lanes>(low: L, high: L) -> L {
+    // SAFETY: the caller's promise; the array has room for the widest register.
+    unsafe {
+        let values = [low.to_array(), high.to_array()];
+        let value = |i: usize| values[i / L::COUNT][i % L::COUNT];
+        let mut pairs = [0.0; MOST_LANES];
+        for (i, pair) in pairs.iter_mut().take(L::COUNT).enumerate() {
+            *pair = bf16_pair(value(2 * i), value(2 * i + 1));
+        }
+        L::load(pairs.as_ptr())
+    }
+}
+
+/// [`Lanes::dot_pairs`] without an instruction for it.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn dot_pairs_one_by_one<L: Lanes>(a: L, b: L, sum: L) -> L {
+    let halves = |pair: f32| [pair.to_bits() << 16, pair.to_bits() & !0xffff].map(f32::from_bits);
+    // SAFETY: the caller's promise; the array has room for the widest register.
+    unsafe {
+        let (a, b, mut sums) = (a.to_array(), b.to_array(), sum.to_array());
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            let ([a, next_a], [b, next_b]) = (halves(a), halves(b));
+            *sum += a * b + next_a * next_b;
+        }
+        L::load(sums.as_ptr())
+    }
+}
+
+/// Two values rounded to bf16, the first in the low half of a value's bits. Without branches, so
+/// that loops of it become vector instructions.
+#[inline(always)]
+pub(crate) fn bf16_pair(first: f32, second: f32) -> f32 {
+    let rounded = |x: f32| {
+        let bits = x.to_bits();
+        let up = bits.wrapping_add(0x7fff + (bits >> 16 & 1)); // to the nearest, ties to even
+        if x.is_nan() { bits | 0x40_0000 } else { up }
+    };
+    f32::from_bits(rounded(first) >> 16 | rounded(second) & !0xffff)
 }
 
 /// The most values in any register.
@@ -139,6 +202,9 @@ pub(crate) enum Level {
     /// 512 bits.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// 512 bits, with dot products of bf16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 impl Level {
@@ -152,16 +218,26 @@ impl Level {
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => Self::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
         }
     }
 
     /// All that this processor has, narrowest first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
-        const ALL: &[Level] = &[Level::Plain, Level::Avx2, Level::Avx512];
+        const ALL: &[Level] = &[Level::Plain, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
         #[cfg(not(target_arch = "x86_64"))]
         const ALL: &[Level] = &[Level::Plain];
         ALL.iter().copied().filter(|level| level.is_here())
+    }
+
+    /// Whether there is an instruction for [`Lanes::dot_pairs`].
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Self::Avx512Bf16;
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
     }
 
     /// The widest that this processor has.
@@ -180,6 +256,11 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
 /// ones.
 pub(crate) fn run_at<T: Task>(level: Level, task: T) -> T::Output {
     match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Bf16 if level.is_here() => {
+            // SAFETY: the processor has these instructions, as was just asked.
+            unsafe { x86::run_avx512_bf16(task) }
+        }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 if level.is_here() => {
             // SAFETY: the processor has these instructions, as was just asked.
@@ -235,6 +316,53 @@ mod tests {
                 [f32::NEG_INFINITY, -1e30, -300.0, -127.0, 0.0, 1.0, 7.0, -1.0].repeat(2);
             run_at(level, Exp2(&mut powers));
             assert_eq!(powers[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 128.0, 0.5], "{level:?}");
+        }
+    }
+
+    struct DotPairs<'a>(&'a [f32], &'a mut [f32]);
+
+    impl Task for DotPairs<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        unsafe fn run<L: Lanes>(self) {
+            // SAFETY: the caller's promise, and room for three of the widest registers.
+            unsafe {
+                let at = |i: usize| L::load(self.0.as_ptr().add(i * L::COUNT));
+                at(0).pairs(at(1)).dot_pairs(at(1).pairs(at(2)), at(0)).store(self.1.as_mut_ptr());
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_pairs_are_those_of_rounded_values() {
+        use half::bf16;
+        let values: Vec<f32> = (0..3 * MOST_LANES).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
+        for (level, count) in Level::available().zip([8, 8, 16, 16]) {
+            let mut found = [0.0; MOST_LANES];
+            run_at(level, DotPairs(&values, &mut found));
+            let rounded = |i: usize| bf16::from_f32(values[i]).to_f32();
+            for (i, found) in found.iter().enumerate().take(count) {
+                let product = |j: usize| rounded(j) * rounded(j + count);
+                let wanted = values[i] + product(2 * i) + product(2 * i + 1);
+                assert!((found - wanted).abs() < 1e-5, "{level:?}: {found} is not {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_holds_what_half_rounds_to() {
+        let mut bits = 1u32;
+        let odd = [f32::NAN, f32::from_bits(0x7fff_ffff), f32::INFINITY, f32::MAX, -0.0, 1e-40];
+        let random = std::iter::repeat_with(|| {
+            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from_bits(bits)
+        });
+        for value in random.take(10_000).chain(odd) {
+            let half = half::bf16::from_f32(value).to_bits();
+            let pair = bf16_pair(value, 1.0).to_bits();
+            assert_eq!(pair & 0xffff, u32::from(half), "{value}");
+            assert_eq!(bf16_pair(1.0, value).to_bits() >> 16, u32::from(half), "{value}");
         }
     }
 

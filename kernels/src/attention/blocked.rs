@@ -6,13 +6,16 @@
 #![allow(unsafe_code, reason = "the inner loops work on raw buffers")]
 
 use super::Mask;
+use super::format::Format;
+use super::pack::{BlockSize, Pack, block_words};
 use super::product::{Product, padded};
 use crate::buffer::{Buffer, Shared};
 use crate::simd::{LOG2_E, Lanes, Level, Task, run_at};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Keys of a block: with their values they fit the first and second level of cache.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 /// Rows, each a query of one head, that go through the keys together.
 const ROWS: usize = 96;
 
@@ -27,7 +30,7 @@ pub(super) struct Heads<'a> {
 impl Heads<'_> {
     /// Row `row` of head `head`.
     #[inline(always)]
-    fn row(&self, head: usize, row: usize, d: usize) -> &[f32] {
+    pub(super) fn row(&self, head: usize, row: usize, d: usize) -> &[f32] {
         let start = head * self.strides[0] + row * self.strides[1];
         &self.values[start..start + d]
     }
@@ -61,27 +64,33 @@ impl Problem<'_> {
         }
     }
 
+    /// Words of a query or key.
+    pub(super) fn row_words<F: Format>(&self) -> usize {
+        self.d.div_ceil(F::VALUES)
+    }
+
     /// Channels of a value, filled up to whole registers.
-    fn padded_d<L: Lanes>(&self) -> usize {
+    pub(super) fn padded_d<L: Lanes>(&self) -> usize {
         self.d.next_multiple_of(L::COUNT)
     }
 }
 
-/// Computes attention with registers of one kind into `(queries, heads · d)`.
-pub(super) fn attend(problem: &Problem<'_>, level: Level) -> Vec<f32> {
+/// Computes attention with operands of one format and registers of one kind into
+/// `(queries, heads · d)`.
+pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32> {
     let mut output = vec![0.0; problem.queries * problem.heads * problem.d];
     if output.is_empty() || problem.keys == 0 {
         return output;
     }
     let shared = Shared::new(&mut output);
     (0..problem.kv_heads).into_par_iter().for_each(|kv_head| {
-        attend_group(problem, level, kv_head, shared);
+        attend_group::<F>(problem, level, kv_head, shared);
     });
     output
 }
 
 /// All query heads of one key-value head.
-fn attend_group(problem: &Problem<'_>, level: Level, kv_head: usize, output: Shared) {
+fn attend_group<F: Format>(problem: &Problem<'_>, level: Level, kv_head: usize, output: Shared) {
     let queries = (ROWS / problem.group()).max(1);
     let chunk = |first: usize, packed| Chunk {
         problem,
@@ -90,14 +99,15 @@ fn attend_group(problem: &Problem<'_>, level: Level, kv_head: usize, output: Sha
         queries: queries.min(problem.queries - first),
         packed,
         output,
+        format: PhantomData::<F>,
     };
     if problem.queries <= queries {
         return run_at(level, chunk(0, None)); // each block is used once, and packed when it is
     }
-    let size = run_at(level, BlockSize(problem));
+    let size = run_at(level, BlockSize(problem, PhantomData::<F>));
     let mut packed = Buffer::take(size * problem.keys.div_ceil(BLOCK));
     packed.par_chunks_exact_mut(size).enumerate().for_each(|(block, to)| {
-        run_at(level, Pack { problem, kv_head, block, to });
+        run_at(level, Pack { problem, kv_head, block, to, format: PhantomData::<F> });
     });
     let packed = &*packed;
     (0..problem.queries.div_ceil(queries)).into_par_iter().for_each(|i| {
@@ -105,56 +115,8 @@ fn attend_group(problem: &Problem<'_>, level: Level, kv_head: usize, output: Sha
     });
 }
 
-/// Values of a packed block: keys as `(panels, d, panel)`, then values as `(BLOCK, padded d)`.
-struct BlockSize<'a>(&'a Problem<'a>);
-
-impl Task for BlockSize<'_> {
-    type Output = usize;
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) -> usize {
-        BLOCK * (self.0.d + self.0.padded_d::<L>())
-    }
-}
-
-/// Lays a block of keys and values out as the products read them.
-struct Pack<'a> {
-    problem: &'a Problem<'a>,
-    kv_head: usize,
-    block: usize,
-    to: &'a mut [f32],
-}
-
-impl Task for Pack<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        let Problem { k, v, keys, d, .. } = *self.problem;
-        let (panel, padded_d) = (L::COUNT * L::PANEL, self.problem.padded_d::<L>());
-        let first = self.block * BLOCK;
-        let count = BLOCK.min(keys - first);
-        let (to_keys, to_values) = self.to.split_at_mut(BLOCK * d);
-        for (key, panel_start) in (0..count.next_multiple_of(panel)).map(|key| (key, key / panel)) {
-            let to = &mut to_keys[panel_start * panel * d..];
-            if key < count {
-                let row = k.row(self.kv_head, first + key, d);
-                for (channel, value) in row.iter().enumerate() {
-                    to[channel * panel + key % panel] = *value;
-                }
-            } else {
-                to[key % panel..].iter_mut().step_by(panel).take(d).for_each(|value| *value = 0.0);
-            }
-        }
-        for (key, to) in to_values.chunks_exact_mut(padded_d).take(count).enumerate() {
-            to[..d].copy_from_slice(v.row(self.kv_head, first + key, d));
-            to[d..].fill(0.0);
-        }
-    }
-}
-
 /// Some queries, of all heads that share a key-value head, through all keys that they see.
-struct Chunk<'a> {
+struct Chunk<'a, F> {
     problem: &'a Problem<'a>,
     kv_head: usize,
     first: usize,
@@ -162,19 +124,20 @@ struct Chunk<'a> {
     /// All blocks, or none: then they are packed one by one.
     packed: Option<&'a [f32]>,
     output: Shared,
+    format: PhantomData<F>,
 }
 
-impl Task for Chunk<'_> {
+impl<F: Format> Task for Chunk<'_, F> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let problem = self.problem;
-        let (d, padded_d) = (problem.d, problem.padded_d::<L>());
+        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L>());
         let rows = self.queries * problem.group();
         let room = padded(rows);
-        let block_size = BLOCK * (d + padded_d);
-        let mut queries = Buffer::take(room * d);
+        let block_size = block_words::<L, F>(problem);
+        let mut queries = Buffer::take(room * words);
         let mut state = State {
             scores: Buffer::take(room * BLOCK),
             sums: Buffer::take(room * padded_d),
@@ -183,7 +146,7 @@ impl Task for Chunk<'_> {
         };
         let mut own = Buffer::take(if self.packed.is_none() { block_size } else { 0 });
         self.gather_queries(&mut queries);
-        queries[rows * d..].fill(0.0);
+        queries[rows * words..].fill(0.0);
         state.sums.fill(0.0);
         state.largest.fill(f32::NEG_INFINITY);
         state.totals.fill(0.0);
@@ -192,7 +155,8 @@ impl Task for Chunk<'_> {
             let packed = match self.packed {
                 Some(packed) => &packed[block * block_size..(block + 1) * block_size],
                 None => {
-                    let pack = Pack { problem, kv_head: self.kv_head, block, to: &mut own };
+                    let (kv_head, format) = (self.kv_head, PhantomData::<F>);
+                    let pack = Pack { problem, kv_head, block, to: &mut own, format };
                     // SAFETY: the caller's promise.
                     unsafe { pack.run::<L>() };
                     &own
@@ -207,7 +171,7 @@ impl Task for Chunk<'_> {
 
 /// What a chunk knows so far of each row.
 struct State {
-    /// Scores of a block, then their weights; `(rows, BLOCK)`.
+    /// Scores of a block, then the words of their weights; `(rows, BLOCK)`.
     scores: Buffer,
     /// Weighted values, `(rows, padded d)`.
     sums: Buffer,
@@ -217,18 +181,16 @@ struct State {
     totals: Buffer,
 }
 
-impl Chunk<'_> {
+impl<F: Format> Chunk<'_, F> {
     /// Queries by row, a query's heads one after another, scaled for scores in units of log 2.
     #[inline(always)]
     fn gather_queries(&self, to: &mut [f32]) {
         let (d, group) = (self.problem.d, self.problem.group());
         let scale = LOG2_E / (d as f32).sqrt();
-        for (row, to) in to.chunks_exact_mut(d).take(self.queries * group).enumerate() {
+        let rows = to.chunks_exact_mut(self.problem.row_words::<F>());
+        for (row, to) in rows.take(self.queries * group).enumerate() {
             let head = self.kv_head * group + row % group;
-            let from = self.problem.q.row(head, self.first + row / group, d);
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from * scale;
-            }
+            F::along(self.problem.q.row(head, self.first + row / group, d), scale, to);
         }
     }
 
@@ -242,39 +204,40 @@ impl Chunk<'_> {
         state: &mut State,
     ) {
         let problem = self.problem;
-        let (d, padded_d, group) = (problem.d, problem.padded_d::<L>(), problem.group());
+        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L>());
+        let group = problem.group();
         let rows = self.queries * group;
         let count = problem.seen(self.first + self.queries - 1).min(start + BLOCK) - start;
         // Rows before this one see nothing of the block.
         let unseeing = (0..self.queries).take_while(|q| problem.seen(self.first + q) <= start);
         let first_row = unseeing.count() * group;
         let panel = L::COUNT * L::PANEL;
-        let (keys, values) = packed.split_at(BLOCK * d);
+        let (keys, values) = packed.split_at(BLOCK * words);
         let scores = Product {
             rows: rows - first_row,
-            depth: d,
+            depth: words,
             registers: L::PANEL,
-            strides: [d, panel, BLOCK],
+            strides: [words, panel, BLOCK],
             adds: false,
         };
-        let left = queries[first_row * d..].as_ptr();
+        let left = queries[first_row * words..].as_ptr();
         for column in (0..count).step_by(panel) {
-            let right = keys[column * d..].as_ptr();
+            let right = keys[column * words..].as_ptr();
             let result = state.scores[first_row * BLOCK + column..].as_mut_ptr();
             // SAFETY: the caller's promise. Buffers have `padded` rows, a
-            // panel has `d` rows, and BLOCK columns are a multiple of a panel's.
-            unsafe { scores.run::<L>(left, right, result) };
+            // panel has `words` rows, and BLOCK columns are a multiple of a panel's.
+            unsafe { scores.run::<L, F>(left, right, result) };
         }
         for row in first_row..rows {
             let seen = (problem.seen(self.first + row / group) - start).min(count);
             // SAFETY: the caller's promise.
-            unsafe { state.weigh::<L>(row, seen, count, padded_d) };
+            unsafe { state.weigh::<L, F>(row, seen, count, padded_d) };
         }
         let left = state.scores[first_row * BLOCK..].as_ptr();
         for column in (0..padded_d).step_by(panel) {
             let product = Product {
                 rows: rows - first_row,
-                depth: count,
+                depth: count.div_ceil(F::VALUES),
                 registers: (padded_d - column).min(panel) / L::COUNT,
                 strides: [BLOCK, padded_d, padded_d],
                 adds: true,
@@ -283,7 +246,7 @@ impl Chunk<'_> {
             let result = state.sums[first_row * padded_d + column..].as_mut_ptr();
             // SAFETY: the caller's promise. Buffers have `padded` rows, and
             // a block has BLOCK values of `padded_d` channels.
-            unsafe { product.run::<L>(left, right, result) };
+            unsafe { product.run::<L, F>(left, right, result) };
         }
     }
 
@@ -309,13 +272,20 @@ impl State {
     /// Turns the first `seen` of `count` scores of a row into weights relative to the largest score
     /// so far, and the others into zeros.
     #[inline(always)]
-    unsafe fn weigh<L: Lanes>(&mut self, row: usize, seen: usize, count: usize, padded_d: usize) {
+    unsafe fn weigh<L: Lanes, F: Format>(
+        &mut self,
+        row: usize,
+        seen: usize,
+        count: usize,
+        padded_d: usize,
+    ) {
         let scores = &mut self.scores[row * BLOCK..(row + 1) * BLOCK];
-        let whole = seen.next_multiple_of(L::COUNT);
+        let stored = L::COUNT * F::VALUES;
+        let whole = seen.next_multiple_of(stored);
         scores[seen..whole].fill(f32::NEG_INFINITY);
-        scores[whole..count.max(whole)].fill(0.0);
-        // SAFETY: the caller's promise; `whole` is a multiple of the register's values, and a row
-        // of sums is one too.
+        // SAFETY: the caller's promise; `whole` is a multiple of the values that are stored
+        // together, whose words take no more room than they do, and BLOCK is one too; a row of
+        // sums is a multiple of the register's values.
         unsafe {
             let scores = scores.as_mut_ptr();
             let mut largest = L::splat(f32::NEG_INFINITY);
@@ -326,10 +296,17 @@ impl State {
             let now = before.max(largest.largest());
             let offset = L::splat(now);
             let mut total = L::splat(0.0);
-            for i in (0..whole).step_by(L::COUNT) {
-                let weight = L::load(scores.add(i)).sub(offset).exp2();
-                total = total.add(weight);
-                weight.store(scores.add(i));
+            for i in (0..whole).step_by(stored) {
+                let mut weights = [L::splat(0.0); 2];
+                for (j, weight) in weights.iter_mut().take(F::VALUES).enumerate() {
+                    *weight = L::load(scores.add(i + j * L::COUNT)).sub(offset).exp2();
+                    total = total.add(*weight);
+                }
+                F::store(weights, scores.add(i / F::VALUES));
+            }
+            let words = whole / F::VALUES..count.div_ceil(F::VALUES);
+            for word in words {
+                *scores.add(word) = 0.0; // the keys after `seen`
             }
             let shrink = if before == now { 1.0 } else { (before - now).exp2() };
             self.largest[row] = now;

@@ -2,12 +2,13 @@
 
 #![allow(unsafe_code, reason = "the inner loops work on raw buffers")]
 
+use super::format::Format;
 use crate::simd::Lanes;
 
 /// Rows of a tile; with [`Lanes::PANEL`] registers in each they fill the register file.
 pub(super) const TILE_ROWS: usize = 6;
 
-/// A matrix product of `rows × depth` by `depth × registers · COUNT`.
+/// A matrix product of `rows × depth` by `depth × registers · COUNT`, the depth in words.
 pub(super) struct Product {
     /// Rows of the left side and of the result; buffers have [`padded`] rows.
     pub(super) rows: usize,
@@ -33,7 +34,7 @@ impl Product {
     /// The processor must have the instructions of `L`; `left` and `result` must have
     /// [`padded`]`(rows)` rows and `right` `depth` rows behind them.
     #[inline(always)]
-    pub(super) unsafe fn run<L: Lanes>(
+    pub(super) unsafe fn run<L: Lanes, F: Format>(
         &self,
         left: *const f32,
         right: *const f32,
@@ -46,9 +47,9 @@ impl Product {
                 let left = left.add(row * self.strides[0]);
                 let result = result.add(row * self.strides[2]);
                 row += match self.rows - row {
-                    1 | 2 => self.rows_of::<L, 2>(left, right, result),
-                    3 | 4 => self.rows_of::<L, 4>(left, right, result),
-                    _ => self.rows_of::<L, TILE_ROWS>(left, right, result),
+                    1 | 2 => self.rows_of::<L, F, 2>(left, right, result),
+                    3 | 4 => self.rows_of::<L, F, 4>(left, right, result),
+                    _ => self.rows_of::<L, F, TILE_ROWS>(left, right, result),
                 };
             }
         }
@@ -56,7 +57,7 @@ impl Product {
 
     /// One tile of `R` rows; returns how many that are.
     #[inline(always)]
-    unsafe fn rows_of<L: Lanes, const R: usize>(
+    unsafe fn rows_of<L: Lanes, F: Format, const R: usize>(
         &self,
         left: *const f32,
         right: *const f32,
@@ -65,10 +66,10 @@ impl Product {
         // SAFETY: the caller's promise.
         unsafe {
             match self.registers {
-                1 => self.tile::<L, R, 1>(left, right, result),
-                2 if L::PANEL >= 2 => self.tile::<L, R, 2>(left, right, result),
-                3 if L::PANEL >= 3 => self.tile::<L, R, 3>(left, right, result),
-                _ if L::PANEL >= 4 => self.tile::<L, R, 4>(left, right, result),
+                1 => self.tile::<L, F, R, 1>(left, right, result),
+                2 if L::PANEL >= 2 => self.tile::<L, F, R, 2>(left, right, result),
+                3 if L::PANEL >= 3 => self.tile::<L, F, R, 3>(left, right, result),
+                _ if L::PANEL >= 4 => self.tile::<L, F, R, 4>(left, right, result),
                 _ => {}
             }
         }
@@ -76,7 +77,7 @@ impl Product {
     }
 
     #[inline(always)]
-    unsafe fn tile<L: Lanes, const R: usize, const C: usize>(
+    unsafe fn tile<L: Lanes, F: Format, const R: usize, const C: usize>(
         &self,
         left: *const f32,
         mut right: *const f32,
@@ -93,7 +94,7 @@ impl Product {
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let value = L::splat(*left.add(r * self.strides[0] + k));
                     for (sum, column) in sums.iter_mut().zip(&columns) {
-                        *sum = value.mul_add(*column, *sum);
+                        *sum = F::dot(value, *column, *sum);
                     }
                 }
                 right = right.add(self.strides[1]);

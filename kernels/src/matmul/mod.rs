@@ -171,6 +171,11 @@ impl PackedMatrix {
         Some(Self { form, outputs, inputs, lines })
     }
 
+    /// Whether products are taken in f32.
+    pub(crate) fn is_f32(&self) -> bool {
+        self.form == Form::F32
+    }
+
     /// Rows of the matrix: how wide a product is.
     pub(crate) fn outputs(&self) -> usize {
         self.outputs

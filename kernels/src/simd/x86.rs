@@ -1,13 +1,21 @@
 //! Registers of x86-64.
 
-use super::{Lanes, Task};
+use super::{Lanes, Task, dot_pairs_one_by_one, pairs_one_by_one};
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// Does the work with AVX-512.
 #[target_feature(enable = "avx512f,avx512dq,avx2,fma")]
 pub(super) fn run_avx512<T: Task>(task: T) -> T::Output {
     // SAFETY: this function's own callers see to it that the processor has the instructions.
-    unsafe { task.run::<__m512>() }
+    unsafe { task.run::<Avx512<false>>() }
+}
+
+/// Does the work with AVX-512 and its dot products of bf16.
+#[target_feature(enable = "avx512f,avx512dq,avx512bf16,avx2,fma")]
+pub(super) fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
+    // SAFETY: this function's own callers see to it that the processor has the instructions.
+    unsafe { task.run::<Avx512<true>>() }
 }
 
 /// Does the work with AVX2.
@@ -17,91 +25,122 @@ pub(super) fn run_avx2<T: Task>(task: T) -> T::Output {
     unsafe { task.run::<__m256>() }
 }
 
+/// A register of 512 bits; with `PAIRS` on a processor with dot products of bf16.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct Avx512<const PAIRS: bool>(__m512);
+
 // SAFETY of every block below: callers promise the instructions, and the values behind pointers.
-impl Lanes for __m512 {
+impl<const PAIRS: bool> Lanes for Avx512<PAIRS> {
     const COUNT: usize = 16;
     const PANEL: usize = 4;
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_set1_ps(value) }
+        Self(unsafe { _mm512_set1_ps(value) })
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_loadu_ps(from) }
+        Self(unsafe { _mm512_loadu_ps(from) })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(to, self) }
+        unsafe { _mm512_storeu_ps(to, self.0) }
     }
 
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_add_ps(self, other) }
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn sub(self, other: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_sub_ps(self, other) }
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn mul(self, other: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_mul_ps(self, other) }
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn div(self, other: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_div_ps(self, other) }
+        Self(unsafe { _mm512_div_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn max(self, other: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_max_ps(self, other) }
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_fmadd_ps(self, factor, summand) }
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, summand.0) })
     }
 
     #[inline(always)]
     unsafe fn round(self) -> Self {
         // SAFETY: see above.
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self) }
+        Self(unsafe {
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)
+        })
     }
 
     #[inline(always)]
     unsafe fn scale(self, exponent: Self) -> Self {
         // SAFETY: see above.
-        unsafe {
+        Self(unsafe {
             let least = _mm512_set1_ps(-126.0);
-            let kept = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(exponent, least);
-            _mm512_maskz_scalef_ps(kept, self, exponent)
+            let kept = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(exponent.0, least);
+            _mm512_maskz_scalef_ps(kept, self.0, exponent.0)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(self, next: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            if !PAIRS {
+                return pairs_one_by_one(self, next);
+            }
+            // A register of bf16 has the bits of one of f32; the low half of the lanes comes last.
+            Self(transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(next.0, self.0)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_pairs(self, other: Self, sum: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            if !PAIRS {
+                return dot_pairs_one_by_one(self, other, sum);
+            }
+            let pairs = |register| transmute::<__m512, __m512bh>(register);
+            Self(_mm512_dpbf16_ps(sum.0, pairs(self.0), pairs(other.0)))
         }
     }
 
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(self) }
+        unsafe { _mm512_reduce_add_ps(self.0) }
     }
 
     #[inline(always)]
     unsafe fn largest(self) -> f32 {
         // SAFETY: see above.
-        unsafe { _mm512_reduce_max_ps(self) }
+        unsafe { _mm512_reduce_max_ps(self.0) }
     }
 }
 

@@ -6,7 +6,7 @@ use super::glu_projector::{GluProjector, NORM_EPS};
 use super::{EvaClipConfig, linear, split_heads};
 use crate::VisionError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention, beside_activations, gelu};
+use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention_in, beside_activations, gelu};
 use glm4v_weights::{Weights, WeightsError};
 
 /// Patch embedding with a class token, layers, convolution, projector, and the boi and eoi rows.
@@ -150,7 +150,8 @@ impl Layer {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let [q, k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, 1 + patches, d)
-        let attended = self.dense.forward(&attention(&q, &k, &v, Mask::Full)?)?;
+        let attended = attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)?;
+        let attended = self.dense.forward(&attended)?;
         let x = add(x, &self.input_norm.forward(&attended)?)?; // (1 + patches, hidden)
         let y = self.fc2.forward(&gelu(&self.fc1.forward(&x)?)?)?;
         add(&x, &self.post_norm.forward(&y)?)

@@ -2,7 +2,7 @@
 
 use super::{Glm4vVisionConfig, TowerFlavour, linear, split_heads};
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention, silu_times};
+use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, silu_times};
 use glm4v_weights::{Weights, WeightsError};
 
 /// `x += attn(norm1(x)); x += mlp(norm2(x))`.
@@ -82,7 +82,8 @@ impl Attention {
         let mut start = 0;
         for &length in segments {
             let part = |x: &Tensor| x.narrow(1, start, length);
-            outputs.push(attention(&part(&q)?, &part(&k)?, &part(&v)?, Mask::Full)?); // (length, hidden)
+            let (q, k, v) = (part(&q)?, part(&k)?, part(&v)?);
+            outputs.push(attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)?); // (length, hidden)
             start += length;
         }
         self.proj.forward(&Tensor::cat(&outputs, 0)?) // (patches, hidden)

@@ -1,0 +1,88 @@
+//! Keys and values laid out as the products read them.
+
+#![allow(unsafe_code, reason = "the loops are compiled for the registers at hand")]
+
+use super::blocked::{BLOCK, Problem};
+use super::format::Format;
+use crate::buffer::Buffer;
+use crate::simd::{Lanes, Task};
+use std::marker::PhantomData;
+
+/// Words of a packed block: keys as `(panels, words of d, panel)`, then values as
+/// `(words of BLOCK, padded d)`.
+pub(super) struct BlockSize<'a, F>(pub(super) &'a Problem<'a>, pub(super) PhantomData<F>);
+
+impl<F: Format> Task for BlockSize<'_, F> {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> usize {
+        block_words::<L, F>(self.0)
+    }
+}
+
+/// See [`BlockSize`].
+#[inline(always)]
+pub(super) fn block_words<L: Lanes, F: Format>(problem: &Problem<'_>) -> usize {
+    BLOCK * problem.row_words::<F>() + BLOCK / F::VALUES * problem.padded_d::<L>()
+}
+
+/// Lays a block of keys and values of one head out.
+pub(super) struct Pack<'a, F> {
+    pub(super) problem: &'a Problem<'a>,
+    pub(super) kv_head: usize,
+    pub(super) block: usize,
+    pub(super) to: &'a mut [f32],
+    pub(super) format: PhantomData<F>,
+}
+
+impl<F: Format> Task for Pack<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(mut self) {
+        let Problem { keys, .. } = *self.problem;
+        let words = self.problem.row_words::<F>();
+        let first = self.block * BLOCK;
+        let count = BLOCK.min(keys - first);
+        let (to_keys, to_values) = std::mem::take(&mut self.to).split_at_mut(BLOCK * words);
+        self.pack_keys(first, count, L::COUNT * L::PANEL, to_keys);
+        self.pack_values(first, count, self.problem.padded_d::<L>(), to_values);
+    }
+}
+
+impl<F: Format> Pack<'_, F> {
+    /// Keys in panels of so many; those that fill the last panel up are zeros.
+    #[inline(always)]
+    fn pack_keys(&self, first: usize, count: usize, panel: usize, to: &mut [f32]) {
+        let Problem { k, d, .. } = *self.problem;
+        let words = self.problem.row_words::<F>();
+        let mut row = Buffer::take(words);
+        for (key, panel_start) in (0..count.next_multiple_of(panel)).map(|key| (key, key / panel)) {
+            match key < count {
+                true => F::along(k.row(self.kv_head, first + key, d), 1.0, &mut row),
+                false => row.fill(0.0),
+            }
+            let to = &mut to[panel_start * panel * words..];
+            for (word, value) in row.iter().enumerate() {
+                to[word * panel + key % panel] = *value;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pack_values(&self, first: usize, count: usize, padded_d: usize, to: &mut [f32]) {
+        let Problem { v, d, .. } = *self.problem;
+        let zeros = Buffer::zeros(d);
+        let row = |key: usize| match key < count {
+            true => v.row(self.kv_head, first + key, d),
+            false => &zeros,
+        };
+        let rows = to.chunks_exact_mut(padded_d).take(count.div_ceil(F::VALUES));
+        for (word, to) in rows.enumerate() {
+            let key = word * F::VALUES;
+            F::across(row(key), row(key + F::VALUES - 1), &mut to[..d]);
+            to[d..].fill(0.0);
+        }
+    }
+}
