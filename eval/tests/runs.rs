@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
-use glm4v_eval::compare::{Reason, Side, compare};
+use glm4v_eval::compare::{Reason, Reasons, Side, compare};
+use glm4v_eval::export::{ExportForm, export};
 use glm4v_eval::rescore::rescore_all_variants;
 use glm4v_eval::run::{Outcome, RunFolder, RunOptions, Selection, Shard, merge, run};
 use glm4v_eval::task::Task;
@@ -193,4 +194,56 @@ fn variants_and_runs_are_held_against_each_other() {
     // The same reply, out of which another answer was taken.
     assert_eq!(comparison.changed[0].reason, Reason::Extraction);
     assert_eq!((comparison.reasons.reply, comparison.reasons.extraction), (0, 1));
+}
+
+#[test]
+fn a_run_is_held_against_files_of_other_harnesses() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "spaces", "2"]);
+    let run = folder.path().join("run");
+    go(folder.path(), &run, &Fake::new(100)).unwrap();
+    let run = RunFolder::open(run).unwrap();
+    let side = Side::of_run(&run).unwrap();
+    for form in [ExportForm::LmmsEval, ExportForm::Vlmevalkit] {
+        let files = export(&run, form, folder.path()).unwrap();
+        let file = files.iter().find(|file| !file.ends_with("glm4v_results.json")).unwrap();
+        let same = compare(&side, &Side::open(file).unwrap()).unwrap();
+        assert_eq!((same.count, same.unpaired, same.changed.len()), (3, (0, 0), 0), "{form:?}");
+        let Reasons { prompt, reply, extraction, metric, .. } = same.reasons;
+        // VLMEvalKit's files have no raw reply, so that the trimmed one stands for it.
+        let trimmed = usize::from(form == ExportForm::Vlmevalkit);
+        assert_eq!((prompt, reply, extraction, metric), (0, trimmed, 0, 0), "{form:?}");
+    }
+    // Another score for the first answer, and another answer to the third question.
+    let file = folder.path().join("fake/glm4v_samples_chartqa.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.replacen("\"relaxed_overall\":1.0", "\"relaxed_overall\":0.0", 1);
+    let text =
+        text.replace("\"resps\":[\"2\"],\"filtered_resps\":\"2\"", "\"filtered_resps\":\"1\"");
+    fs::write(&file, text).unwrap();
+    let other = compare(&side, &Side::open(&file).unwrap()).unwrap();
+    assert_eq!(other.reasons.metric, 1);
+    assert_eq!((other.changed.len(), other.changed[0].scores), (1, (0.0, 1.0)));
+    assert_eq!(other.changed[0].reason, Reason::Reply);
+}
+
+#[test]
+fn samples_are_paired_by_what_they_ask_where_ids_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "spaces", "2"]);
+    let run = folder.path().join("run");
+    go(folder.path(), &run, &Fake::new(100)).unwrap();
+    let side = Side::of_run(&RunFolder::open(run).unwrap()).unwrap();
+    let file = folder.path().join("x_ChartQA_TEST.json");
+    let rows = serde_json::json!([
+        { "index": 7, "question": "2", "answer": "1", "prediction": "1.02" },
+        { "index": 8, "question": "other", "answer": "1", "prediction": "1" },
+    ]);
+    fs::write(&file, rows.to_string()).unwrap();
+    let found = compare(&side, &Side::open(&file).unwrap()).unwrap();
+    assert_eq!((found.count, found.unpaired), (1, (2, 1)));
+    assert_eq!(found.changed[0].ids, ("human-2".to_owned(), "7".to_owned()));
+    assert_eq!(found.changed[0].scores, (0.0, 1.0));
+    let error = Side::open(&folder.path().join("png/0.png")).unwrap_err().to_string();
+    assert!(error.contains(".jsonl") && error.contains(".xlsx"), "{error}");
 }

@@ -60,7 +60,8 @@ fn lmms_eval(row: &Row) -> Option<SideItem> {
         "input_media",
     ];
     let metrics = row.iter().filter(|(name, _)| !known.contains(&name.as_str()));
-    let score = |(_, value): (&String, &Value)| value.as_f64().or(value.get("score")?.as_f64());
+    let score =
+        |(_, value): (&String, &Value)| value.as_f64().or_else(|| value.get("score")?.as_f64());
     Some(SideItem {
         id: plain(row.get("doc_id")?),
         prompt: row.get("input").map(first_text).unwrap_or_default(),
@@ -112,7 +113,7 @@ fn references(value: &Value) -> Vec<String> {
         Some(Literal::List(items)) if !items.is_empty() => {
             let texts = items.into_iter().map(|item| match item {
                 Literal::Text(text) => Some(text),
-                Literal::Int(digits) => Some(digits),
+                // `[2015, 2016]` is one answer of two years.
                 _ => None,
             });
             texts.collect::<Option<Vec<_>>>().unwrap_or_else(|| vec![text])

@@ -51,7 +51,7 @@ fn draw_parts(
     let count = parts.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .x_label_area_size(AXIS - 8)
-        .margin_left(4)
+        .margin_left(14)
         .margin_right(20)
         .build_cartesian_2d(0.0..most, 0.0..count)
         .ok()?;

@@ -93,6 +93,10 @@ fn interval(items: &[&ItemResult], scores: &[f64]) -> Option<(f64, f64)> {
         return None;
     }
     let clusters: Vec<&str> = items.iter().map(|item| item.cluster_or_id()).collect();
+    // Questions on one image alone say nothing of others.
+    if clusters.len() > 1 && clusters.iter().all(|cluster| *cluster == clusters[0]) {
+        return None;
+    }
     let interval = clustered_bootstrap_interval(scores, &clusters, 0.95)?;
     Some((interval.low, interval.high))
 }
