@@ -1,5 +1,5 @@
-//! CharXiv's (Wang et al. 2024) answers compared as texts. The leaderboard asks a judge model, as
-//! `glm4v eval judge` does; this is a rule of ours that needs none, and is stricter on wording.
+//! CharXiv's (Wang et al. 2024) answers compared as texts. The leaderboard asks a judge model; this
+//! is a rule of ours that needs none, and is stricter on wording.
 
 use super::MetricInfo;
 use crate::python::{collapse_spaces, float, strip};
