@@ -150,7 +150,7 @@ impl Model {
         let continuation = self.inner().tokenizer.encode_ordinary(continuation)?;
         ids.extend(&continuation);
         let prompt = self.splice(&ids, &images)?;
-        let rows = embed_rows(self.decoder(), &prompt)?; // (length, hidden)
+        let rows = embed_rows(self.decoder(), &prompt, |ids| self.decoder().embed(ids))?; // (length, hidden)
         let mut cache = self.decoder().new_cache();
         let hidden =
             self.decoder().forward(&rows, &prompt.positions, &mut cache, &mut Trace::off())?;

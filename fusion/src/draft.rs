@@ -15,6 +15,10 @@ pub enum Draft {
     /// (prompt look-up, Saxena 2023). It costs nothing where nothing repeats.
     #[default]
     Lookup,
+    /// The checkpoint's own layer that predicts tokens ahead (GLM-OCR has one), which
+    /// [`LoadOptions::prediction_layer`](crate::LoadOptions::prediction_layer) loads; without it
+    /// as [`Self::Lookup`].
+    Prediction,
 }
 
 /// How the guesses of an answer fared.
@@ -38,6 +42,36 @@ const FIRST: usize = 4;
 /// Tokens without guesses after a pass in which all were wrong; doubles each time.
 const FIRST_PAUSE: usize = 4;
 const LONGEST_PAUSE: usize = 64;
+
+/// Guesses of the prediction layer in one pass, at most; GLM-OCR's own SDK runs one to three.
+const MOST_PREDICTED: usize = 3;
+
+/// What makes the guesses of an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Drafter {
+    Lookup(Lookup),
+    /// The prediction layer, with the number of guesses in the next pass.
+    Prediction(usize),
+}
+
+impl Drafter {
+    /// The one for `draft`; none where there are no guesses.
+    pub(crate) fn new(draft: Draft, has_layer: bool) -> Option<Self> {
+        match draft {
+            Draft::Off => None,
+            Draft::Prediction if has_layer => Some(Self::Prediction(MOST_PREDICTED)),
+            Draft::Lookup | Draft::Prediction => Some(Self::Lookup(Lookup::default())),
+        }
+    }
+
+    /// Learns how many of the guesses of a pass were right.
+    pub(crate) fn learn(&mut self, proposed: usize, accepted: usize) {
+        match self {
+            Self::Lookup(lookup) => lookup.learn(proposed, accepted),
+            Self::Prediction(count) => *count = (accepted + 1).min(MOST_PREDICTED),
+        }
+    }
+}
 
 /// Guesses by look-up, as many as it lately was right about.
 #[derive(Clone, Debug)]

@@ -34,6 +34,12 @@ pub enum FusionError {
         /// The field.
         field: &'static str,
     },
+    /// Drafts were asked for from a layer that the checkpoint does not have.
+    #[error("{model} has no layer that predicts tokens ahead; take look-up drafts")]
+    NoPredictionLayer {
+        /// The model's name.
+        model: String,
+    },
     /// The checkpoint is of a kind that no family here handles.
     #[error("{file}: model_type \"{model_type}\" is not supported; supported: {supported}")]
     UnsupportedModel {

@@ -1,6 +1,6 @@
 //! An answer as it is made, token by token.
 
-use crate::draft::Lookup;
+use crate::draft::Drafter;
 use crate::session::Session;
 use crate::splice::Spliced;
 use crate::{
@@ -38,7 +38,7 @@ pub struct Generation {
     limit: usize,
     /// What the reply begins with though the prompt ends with it.
     opening: &'static str,
-    drafter: Option<Lookup>,
+    drafter: Option<Drafter>,
     /// Guesses that the session has run already and that no choice has confirmed yet, and the
     /// logits after each.
     drafts: VecDeque<u32>,
@@ -77,6 +77,9 @@ impl Generation {
         let inner = model.inner();
         let started = Instant::now();
         let constraint = constraint(model, options)?; // before the long part, for it may be wrong
+        if options.draft == Draft::Prediction {
+            session.prepare_prediction(model);
+        }
         let logits = session.prefill(model, prompt, &options.cancel)?;
         let mut sampling = options.sampling(&inner.generation);
         sampling.invalid_logits = inner.parts.invalid_logits;
@@ -92,7 +95,7 @@ impl Generation {
             stops: StopStrings::new(options.stop.clone()),
             cancel: options.cancel.clone(),
             opening: opening(&inner.tokenizer, &ids),
-            drafter: (options.draft == Draft::Lookup).then(Lookup::default),
+            drafter: Drafter::new(options.draft, inner.parts.prediction.is_some()),
             drafts: VecDeque::new(),
             ahead: VecDeque::new(),
             draft_counts: DraftCounts::default(),
@@ -224,8 +227,13 @@ impl Generation {
     /// Runs a token, and guesses at those after it in the same pass; gives the logits after it.
     fn run(&mut self, token: u32) -> Result<Vec<f32>, FusionError> {
         let room = (self.limit - self.usage.completion).saturating_sub(1);
-        let drafter = self.drafter.as_mut();
-        self.drafts = drafter.map(|d| d.propose(&self.history, room)).unwrap_or_default().into();
+        self.drafts = match &mut self.drafter {
+            None => VecDeque::new(),
+            Some(Drafter::Lookup(lookup)) => lookup.propose(&self.history, room).into(),
+            Some(Drafter::Prediction(count)) => {
+                self.session.guess(&self.model, token, room.min(*count))?.into()
+            }
+        };
         if self.drafts.is_empty() {
             return self.session.step(&self.model, token);
         }
@@ -256,7 +264,9 @@ impl Generation {
     /// Forgets guesses that are not going to be confirmed.
     fn drop_drafts(&mut self) {
         if !self.drafts.is_empty() {
-            self.session.rewind(self.drafts.len());
+            if self.session.rewind(self.drafts.len()).is_err() {
+                self.drafter = None; // the answer goes on without guesses
+            }
             self.learn();
         }
         self.drafts.clear();

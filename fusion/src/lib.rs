@@ -3,6 +3,7 @@
 //! [`Model`] is the entry: it loads a checkpoint, looks at images, and answers. [`parity`] holds
 //! every stage against the outputs of a reference implementation.
 
+mod ahead;
 mod answer;
 mod ask;
 mod batch;

@@ -24,6 +24,9 @@ pub struct LoadOptions {
     pub dtype: Option<FloatType>,
     /// How the keys and values of a sequence are kept.
     pub cache_type: CacheType,
+    /// Whether the layer that predicts tokens ahead is loaded too, for
+    /// [`Draft::Prediction`](crate::Draft::Prediction).
+    pub prediction_layer: bool,
     /// Quantise matrices to blocks of this type while they are read, by the recipe of its name
     /// (docs/QUANTISATION.md). Matrices that are in blocks already stay in theirs.
     pub quant: Option<BlockType>,
@@ -128,10 +131,13 @@ impl Model {
         };
         memory::check(checkpoint, name, dtype, options)?;
         let model_type = family::model_type(files)?;
-        let mut parts = family::load(
-            files,
-            &checkpoint.weights(dtype, &device).quantised(options.quant.map(recipe)),
-        )?;
+        let weights = checkpoint.weights(dtype, &device).quantised(options.quant.map(recipe));
+        let mut parts = family::load(files, &weights)?;
+        if options.prediction_layer {
+            let layer = family::load_prediction(parts.decoder.config(), &weights)?;
+            let none = || FusionError::NoPredictionLayer { model: name.to_owned() };
+            parts.prediction = Some(layer.ok_or_else(none)?);
+        }
         parts.decoder = parts.decoder.with_cache_type(options.cache_type);
         let info = ModelInfo {
             name: name.to_owned(),

@@ -1,11 +1,12 @@
 //! One sequence that a decoder has run: its cache, and which rows are in it.
 
+use crate::ahead::{Ahead, prompt_rows};
 use crate::options::CancelToken;
 use crate::splice::{Piece, Spliced};
 use crate::{FusionError, Model};
 use candle_core::Tensor;
 use glm4v_kernels::Trace;
-use glm4v_language::{Decoder, KvCache, Position, Positions};
+use glm4v_language::{Decoder, KvCache, LanguageError, Position, Positions};
 use std::num::NonZeroUsize;
 
 /// Rows of a prompt that are run at once; bounds the memory of activations.
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     rows: Vec<RowSource>,
     next_position: u32,
     prefill_chunk: usize,
+    /// What the prediction layer has of the rows, where it follows them.
+    ahead: Option<Ahead>,
 }
 
 impl Session {
@@ -38,6 +41,7 @@ impl Session {
             rows: Vec::new(),
             next_position: 0,
             prefill_chunk: PREFILL_CHUNK,
+            ahead: None,
         }
     }
 
@@ -48,7 +52,8 @@ impl Session {
 
     /// A session of its own that has run the same rows.
     pub(crate) fn fork(&self) -> Result<Self, FusionError> {
-        Ok(Self { cache: self.cache.fork()?, rows: self.rows.clone(), ..*self })
+        let ahead = self.ahead.as_ref().map(Ahead::fork).transpose()?;
+        Ok(Self { cache: self.cache.fork()?, rows: self.rows.clone(), ahead, ..*self })
     }
 
     /// Rows in the cache.
@@ -58,7 +63,7 @@ impl Session {
 
     /// Memory of the cache, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.cache.bytes()
+        self.cache.bytes() + self.ahead.as_ref().map_or(0, Ahead::bytes)
     }
 
     /// Runs a prompt and returns the logits after its last row, `(vocab_size)`. Rows that the
@@ -71,10 +76,24 @@ impl Session {
     ) -> Result<Vec<f32>, FusionError> {
         let sources = row_sources(prompt);
         let last = sources.len().checked_sub(1).ok_or(FusionError::EmptyPrompt)?;
-        let mut start = self.rows_in_common(&sources).min(last);
+        let decoder = model.decoder();
+        let common = self.rows_in_common(&sources);
+        let mut start = common.min(last);
+        if let Some(ahead) = &mut self.ahead {
+            // The layer ran the last common row with the token that stood after it before, and
+            // running a row again takes the decoder's output there, which is not kept.
+            start = start.min(ahead.len()).min(common.saturating_sub(1));
+            ahead.truncate(start)?;
+        }
         self.cache.truncate(start);
         self.rows.truncate(start);
-        let rows = embed_rows(model.decoder(), prompt)?; // (length, hidden)
+        let rows = embed_rows(decoder, prompt, |ids| decoder.embed(ids))?; // (length, hidden)
+        let layer = model.inner().parts.prediction.as_ref();
+        let mut ahead = self.ahead.as_mut().zip(layer);
+        let next = match ahead {
+            Some((_, layer)) => Some(prompt_rows(model, layer, prompt)?), // (length, hidden)
+            None => None,
+        };
         self.cache.reserve(sources.len() + ROOM);
         loop {
             if cancel.is_cancelled() {
@@ -83,13 +102,15 @@ impl Session {
             let length = self.prefill_chunk.min(sources.len() - start);
             let chunk = rows.narrow(0, start, length)?;
             let positions = prompt.positions.slice(start, length);
-            let hidden =
-                model.decoder().forward(&chunk, &positions, &mut self.cache, &mut Trace::off())?;
+            let hidden = decoder.forward(&chunk, &positions, &mut self.cache, &mut Trace::off())?;
+            if let (Some((ahead, layer)), Some(next)) = (&mut ahead, &next) {
+                ahead.follow((model, layer), (prompt, next), start, &hidden)?;
+            }
             start += length;
             self.rows.extend(sources.iter().take(start).skip(self.rows.len()));
             if start == sources.len() {
                 self.next_position = prompt.next_position;
-                return last_logits(model.decoder(), &hidden);
+                return last_logits(decoder, &hidden);
             }
         }
     }
@@ -120,17 +141,47 @@ impl Session {
         let positions = Positions::sequential(self.next_position, tokens.len());
         let hidden =
             model.decoder().forward(&rows, &positions, &mut self.cache, &mut Trace::off())?;
+        if let Some(ahead) = &mut self.ahead {
+            ahead.push(&hidden)?;
+        }
         self.next_position += tokens.len() as u32;
         self.rows.extend(tokens.iter().map(|&token| RowSource::Token(token)));
         Ok(hidden)
     }
 
     /// Forgets the last `rows` rows, which were run one by one or together as tokens.
-    pub(crate) fn rewind(&mut self, rows: usize) {
+    ///
+    /// # Errors
+    /// When memory runs out for what the prediction layer keeps.
+    pub(crate) fn rewind(&mut self, rows: usize) -> Result<(), FusionError> {
         let length = self.rows.len().saturating_sub(rows);
         self.next_position = self.next_position.saturating_sub((self.rows.len() - length) as u32);
         self.rows.truncate(length);
         self.cache.truncate(length);
+        self.ahead.as_mut().map_or(Ok(()), |ahead| ahead.truncate(length))
+    }
+
+    /// Has the model's prediction layer, if it has one, follow the rows from the next prompt on.
+    pub(crate) fn prepare_prediction(&mut self, model: &Model) {
+        if let (None, Some(layer)) = (&self.ahead, &model.inner().parts.prediction) {
+            self.ahead = Some(Ahead::new(layer));
+        }
+    }
+
+    /// Guesses at most `count` tokens that may follow `token`, which was chosen and has not been
+    /// run; none unless the prediction layer followed the rows.
+    pub(crate) fn guess(
+        &mut self,
+        model: &Model,
+        token: u32,
+        count: usize,
+    ) -> Result<Vec<u32>, FusionError> {
+        match (&mut self.ahead, &model.inner().parts.prediction) {
+            (Some(ahead), Some(layer)) => {
+                ahead.guess((model, layer), (&self.rows, self.next_position), token, count)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 }
 
@@ -147,18 +198,24 @@ pub(crate) fn step_together(
     let positions: Positions = steps.iter().map(at).collect();
     let mut caches: Vec<_> = steps.iter_mut().map(|(session, _)| (1, &mut session.cache)).collect();
     let hidden = decoder.forward_together(&rows, &positions, &mut caches, &mut Trace::off())?;
-    for (session, token) in steps {
+    for (i, (session, token)) in steps.iter_mut().enumerate() {
+        if let Some(ahead) = &mut session.ahead {
+            ahead.push(&hidden.narrow(0, i, 1)?)?;
+        }
         session.next_position += 1;
         session.rows.push(RowSource::Token(*token));
     }
     Ok(decoder.logits(&hidden)?.to_vec2()?)
 }
 
-/// The decoder's input rows `(length, hidden)`: the embedding table's for text, the tower's for
-/// images.
-pub(crate) fn embed_rows(decoder: &Decoder, prompt: &Spliced) -> Result<Tensor, FusionError> {
+/// Input rows `(length, hidden)`: those of `embed` for text, the tower's for images.
+pub(crate) fn embed_rows(
+    decoder: &Decoder,
+    prompt: &Spliced,
+    embed: impl Fn(&[u32]) -> Result<Tensor, LanguageError>,
+) -> Result<Tensor, FusionError> {
     let rows = prompt.pieces.iter().map(|piece| match piece {
-        Piece::Text(ids) => Ok(decoder.embed(ids)?),
+        Piece::Text(ids) => Ok(embed(ids)?),
         Piece::Visual { tokens, rows } => {
             let rows = tokens.rows().narrow(0, rows.start, rows.len())?;
             Ok(rows.to_device(decoder.device())?.to_dtype(decoder.dtype())?)

@@ -314,6 +314,54 @@ fn a_folder_of_frames_is_a_video() {
     assert_eq!(ids(&answer), reference("glm4v/video", &[440, 447, 449, 459]));
 }
 
+#[test]
+fn drafts_of_the_prediction_layer_change_nothing() {
+    let options = LoadOptions { prediction_layer: true, ..LoadOptions::default() };
+    let drafting = Model::load(goldens("glm_ocr").to_str().unwrap(), &options).unwrap();
+    let plain = model("glm_ocr");
+    for (case, question) in [
+        ("text_recognition", "Text Recognition:"),
+        ("table_recognition", "Table Recognition:"),
+        ("table_recognition", "one two one two one two"),
+    ] {
+        let picture = [image(&format!("glm_ocr/{case}_0.png"))];
+        for options in [
+            greedy(96),
+            GenerateOptions { temperature: Some(0.7), top_k: Some(2), seed: Some(7), ..greedy(48) },
+        ] {
+            let without = GenerateOptions { draft: Draft::Off, ..options.clone() };
+            let without = plain.ask(&picture, question, &without).unwrap();
+            let with = GenerateOptions { draft: Draft::Prediction, ..options };
+            let with = drafting.ask(&picture, question, &with).unwrap();
+            assert_eq!(ids(&with), ids(&without), "{case}");
+            assert_eq!((with.text, with.finish_reason), (without.text, without.finish_reason));
+            assert!(with.drafts.passes > 0 && with.drafts.proposed >= with.drafts.passes);
+        }
+    }
+}
+
+#[test]
+fn a_chat_with_drafts_of_the_prediction_layer_is_the_one_without() {
+    let options = LoadOptions { prediction_layer: true, ..LoadOptions::default() };
+    let drafting = Model::load(goldens("glm_ocr").to_str().unwrap(), &options).unwrap();
+    let (mut with, mut without) = (drafting.chat(None), model("glm_ocr").chat(None));
+    let picture = [image("glm_ocr/text_recognition_0.png")];
+    for (pictures, question) in [(&picture[..], "What is it?"), (&[], "Why?"), (&[], "And then?")] {
+        let drafted = GenerateOptions { draft: Draft::Prediction, ..greedy(24) };
+        let plain = GenerateOptions { draft: Draft::Off, ..greedy(24) };
+        let drafted = with.send(pictures, question, &drafted, |_| ()).unwrap();
+        let plain = without.send(pictures, question, &plain, |_| ()).unwrap();
+        assert_eq!(ids(&drafted), ids(&plain));
+    }
+}
+
+#[test]
+fn a_model_without_a_prediction_layer_says_so() {
+    let options = LoadOptions { prediction_layer: true, ..LoadOptions::default() };
+    let error = Model::load(goldens("glm4v").to_str().unwrap(), &options).unwrap_err();
+    assert!(matches!(error, FusionError::NoPredictionLayer { .. }), "{error}");
+}
+
 /// Long greedy answers of tiny models go round in circles, which look-up guesses well.
 #[test]
 fn drafts_change_nothing_but_the_number_of_passes() {

@@ -20,7 +20,7 @@ mod tools;
 pub use constraint::{Constraint, Grammar};
 pub use decoder::{
     CacheType, ChatGlmConfig, Decoder, DecoderConfig, KvCache, MoeConfig, Position, Positions,
-    RopeParameters, RotaryConfig, TensorNames, TextConfig, TextFamily, YarnConfig,
+    PredictionLayer, RopeParameters, RotaryConfig, TensorNames, TextConfig, TextFamily, YarnConfig,
 };
 pub use detokenizer::Detokenizer;
 pub use error::LanguageError;

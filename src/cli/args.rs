@@ -95,6 +95,7 @@ impl EngineArgs {
             device: self.device,
             dtype: self.dtype.map(Dtype::float_type),
             cache_type: self.kv_cache.cache_type(),
+            prediction_layer: false,
             quant: self.quant,
             mmproj: self.mmproj.clone(),
             max_memory: self.max_memory,
@@ -203,6 +204,8 @@ enum DraftArg {
     Off,
     /// What followed the same words earlier in the prompt or the answer
     Lookup,
+    /// The checkpoint's own layer for it (GLM-OCR's MTP layer), which takes more memory
+    Mtp,
 }
 
 impl GenerateArgs {
@@ -223,6 +226,7 @@ impl GenerateArgs {
             draft: match self.draft {
                 DraftArg::Off => Draft::Off,
                 DraftArg::Lookup => Draft::Lookup,
+                DraftArg::Mtp => Draft::Prediction,
             },
             thinking,
             grammar: self.answer_grammar()?,
@@ -240,6 +244,11 @@ impl GenerateArgs {
             }
             _ => error.into(),
         }
+    }
+
+    /// Whether guesses come from a layer that must be loaded for it.
+    pub(crate) fn needs_prediction_layer(&self) -> bool {
+        matches!(self.draft, DraftArg::Mtp)
     }
 
     fn answer_grammar(&self) -> anyhow::Result<Option<Grammar>> {

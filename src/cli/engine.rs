@@ -1,8 +1,8 @@
 //! The model that a command uses, loaded when it is first needed.
 
 use super::progress::download_progress;
-use super::{Console, ModelArgs, UsageError, interrupt};
-use glm4v::{CancelToken, Model, NANO};
+use super::{Console, GenerateArgs, ModelArgs, UsageError, interrupt};
+use glm4v::{CancelToken, LoadOptions, Model, NANO};
 use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Instant;
@@ -18,6 +18,7 @@ pub(crate) struct Engine<'a> {
     model: OnceCell<Model>,
     pub(crate) console: Console,
     pub(crate) cancel: CancelToken,
+    prediction_layer: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -33,7 +34,13 @@ impl<'a> Engine<'a> {
         }
         args.engine.build_thread_pool()?;
         let cancel = interrupt::install()?;
-        Ok(Self { args, model: OnceCell::new(), console, cancel })
+        let model = OnceCell::new();
+        Ok(Self { args, model, console, cancel, prediction_layer: false })
+    }
+
+    /// The same, loading what the drafts that were asked for need.
+    pub(crate) fn drafting(self, args: &GenerateArgs) -> Self {
+        Self { prediction_layer: args.needs_prediction_layer(), ..self }
     }
 
     /// What the user calls the model.
@@ -52,7 +59,10 @@ impl<'a> Engine<'a> {
             return Ok(model);
         }
         let started = Instant::now();
-        let options = self.args.engine.load_options();
+        let options = LoadOptions {
+            prediction_layer: self.prediction_layer,
+            ..self.args.engine.load_options()
+        };
         let mut progress = download_progress(self.console);
         let model = Model::load_with_progress(self.name(), &options, &mut progress)?;
         glm4v_fusion::keep_freed_memory();

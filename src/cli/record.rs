@@ -1,7 +1,7 @@
 //! The JSON result, as `docs/JSON.md` documents it.
 
 use super::{PixelBox, Reply, ToolRun};
-use glm4v::{DraftCounts, FinishReason, Usage};
+use glm4v::{Answer, DraftCounts, FinishReason, Usage};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) struct Record<'a> {
     pub(crate) tokens: Usage,
     /// How drafts fared, where there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) drafts: Option<DraftCounts>,
+    pub(crate) drafts: Option<DraftReport>,
     /// Where the time went, in milliseconds.
     pub(crate) ms: Milliseconds,
     /// Why the answer ended.
@@ -52,6 +52,29 @@ pub(crate) enum Shown<'a> {
     One(&'a str),
     /// Several, seen together.
     Many(Vec<&'a str>),
+}
+
+/// How drafts fared, and what they saved.
+#[derive(Debug, Serialize)]
+pub(crate) struct DraftReport {
+    #[serde(flatten)]
+    counts: DraftCounts,
+    /// The share of the guesses that were right.
+    acceptance: f64,
+    /// Tokens of the answer for each pass over the weights; 1 without drafts.
+    tokens_per_pass: f64,
+}
+
+impl DraftReport {
+    fn of(answer: &Answer) -> Option<Self> {
+        let (counts, tokens) = (answer.drafts, answer.usage.completion);
+        let passes = tokens.saturating_sub(counts.accepted).max(1);
+        (counts.passes > 0).then(|| Self {
+            counts,
+            acceptance: counts.accepted as f64 / counts.proposed.max(1) as f64,
+            tokens_per_pass: tokens as f64 / passes as f64,
+        })
+    }
 }
 
 impl<'a> Shown<'a> {
@@ -104,7 +127,7 @@ impl<'a> Record<'a> {
             boxes: &reply.boxes,
             tool_calls: &[],
             tokens: reply.answer.usage,
-            drafts: Some(reply.answer.drafts).filter(|drafts| drafts.passes > 0),
+            drafts: DraftReport::of(&reply.answer),
             ms: Milliseconds {
                 decode_image: milliseconds(decode_image),
                 vision: milliseconds(reply.vision),

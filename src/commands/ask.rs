@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let job = &args.job;
-    let engine = Engine::new(&job.model, console)?;
+    let engine = Engine::new(&job.model, console)?.drafting(&job.generate);
     let question = Question::new(&args.prompt, job, &engine)?;
     if args.each || job.video.is_some() {
         return Batch { args: job, engine: &engine, question, form: Form::Streamed }.run();

@@ -40,7 +40,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
-    let engine = Engine::new(&args.job.model, console)?;
+    let engine = Engine::new(&args.job.model, console)?.drafting(&args.job.generate);
     let question = Question::new(PROMPT, &args.job, &engine)?;
     let form = match args.format {
         Format::Csv => Form::Converted { convert: csv, headers: true },

@@ -109,7 +109,7 @@ impl Pending {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
-    let engine = Engine::new(&args.model, console)?;
+    let engine = Engine::new(&args.model, console)?.drafting(&args.generate);
     let mut pending = Pending::default();
     pending.add(&args.images, &args.reading)?;
     let tools = args.tools.as_deref().map(ToolBox::open).transpose()?;

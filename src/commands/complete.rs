@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
-    let engine = Engine::new(&args.model, console)?;
+    let engine = Engine::new(&args.model, console)?.drafting(&args.generate);
     let mut prompt = args.prompt.clone();
     if prompt == "-" {
         prompt.clear();

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
-    let engine = Engine::new(&args.job.model, console)?;
+    let engine = Engine::new(&args.job.model, console)?.drafting(&args.job.generate);
     let prompt = if args.job.video.is_some() { VIDEO_PROMPT } else { PROMPT };
     let question = Question::new(prompt, &args.job, &engine)?;
     Batch { args: &args.job, engine: &engine, question, form: Form::Streamed }.run()

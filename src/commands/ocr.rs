@@ -42,7 +42,7 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
-    let engine = Engine::new(&args.job.model, console)?;
+    let engine = Engine::new(&args.job.model, console)?.drafting(&args.job.generate);
     let question = Question::new(prompt(args.format, &engine)?, &args.job, &engine)?;
     let form = match args.format {
         Format::Text | Format::Markdown => Form::Streamed,

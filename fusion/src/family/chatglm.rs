@@ -29,7 +29,7 @@ fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, Fu
         Some(tower) => Some(load_vision(files, &config, tower, &weights.pp("transformer.vision"))?),
         None => None,
     };
-    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
+    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default(), prediction: None })
 }
 
 fn load_vision(

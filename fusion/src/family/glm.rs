@@ -11,5 +11,5 @@ fn load(files: &Files, weights: &Weights, model_type: &str) -> Result<Parts, Fus
     let family = if model_type == "glm4" { TextFamily::Glm4 } else { TextFamily::Glm };
     let config = config::<TextConfig>(files)?.decoder(family, None)?;
     let decoder = Decoder::load(&config, &TensorNames::hugging_face("model"), weights)?;
-    Ok(Parts { decoder, vision: None, invalid_logits: InvalidLogits::default() })
+    Ok(Parts { decoder, vision: None, invalid_logits: InvalidLogits::default(), prediction: None })
 }

@@ -82,7 +82,7 @@ pub(super) fn load_parts(
         }
         None => None,
     };
-    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default() })
+    Ok(Parts { decoder, vision, invalid_logits: InvalidLogits::default(), prediction: None })
 }
 
 fn load_vision(

@@ -10,7 +10,7 @@ mod glm_ocr;
 
 use crate::FusionError;
 use crate::visual::VisionModel;
-use glm4v_language::{Decoder, InvalidLogits};
+use glm4v_language::{Decoder, DecoderConfig, InvalidLogits, PredictionLayer, TensorNames};
 use glm4v_weights::{Files, Weights};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,24 @@ pub(crate) struct Parts {
     pub(crate) decoder: Decoder,
     pub(crate) vision: Option<VisionModel>,
     pub(crate) invalid_logits: InvalidLogits,
+    /// Guesses tokens ahead, where it was asked for.
+    pub(crate) prediction: Option<PredictionLayer>,
+}
+
+/// Reads the layer after the last one, which predicts tokens ahead, where there is one.
+pub(crate) fn load_prediction(
+    config: &DecoderConfig,
+    weights: &Weights,
+) -> Result<Option<PredictionLayer>, FusionError> {
+    let names = ["model.language_model", "model"].map(TensorNames::hugging_face);
+    for (names, layers) in names.iter().zip(["model.language_model.layers", "model.layers"]) {
+        let weights = weights.pp(layers).pp(config.layers);
+        if weights.contains("eh_proj.weight") {
+            let layer = PredictionLayer::load(config, names, config.layers, &weights)?;
+            return Ok(Some(layer));
+        }
+    }
+    Ok(None)
 }
 
 /// Loads the model that `config.json` describes, and checks that every tensor was used.

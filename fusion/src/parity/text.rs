@@ -104,7 +104,7 @@ impl Sequence<'_> {
     /// Runs the whole prompt at once and holds what each layer gives, and the logits of all rows.
     fn hold_decoder(&self, prompt: &Spliced, stages: &mut Stages<'_>) -> Result<(), FusionError> {
         let decoder = self.model.decoder();
-        let rows = embed_rows(decoder, prompt)?; // (length, hidden)
+        let rows = embed_rows(decoder, prompt, |ids| decoder.embed(ids))?; // (length, hidden)
         // The one is the embedding table's output, the other what the splice made of it.
         for name in ["embeddings", "inputs_embeds"] {
             self.hold_rows(name, &rows, stages);

@@ -11,6 +11,7 @@ mod mlp;
 mod moe;
 mod names;
 mod positions;
+mod prediction;
 mod rotary;
 
 pub use cache::{CacheType, KvCache};
@@ -18,6 +19,7 @@ pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig};
 pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
 pub use names::TensorNames;
 pub use positions::{Position, Positions};
+pub use prediction::PredictionLayer;
 pub use rotary::{RotaryConfig, YarnConfig};
 
 use crate::LanguageError;

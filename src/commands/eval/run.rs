@@ -72,7 +72,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let tasks = args.tasks.iter().map(|name| Task::find(name)).collect::<Result<Vec<_>, _>>()?;
-    let engine = Engine::new(&args.model, console)?;
+    let engine = Engine::new(&args.model, console)?.drafting(&args.generate);
     let answerer = answerer(args, &engine)?;
     let mut exit = Exit::Done;
     for task in &tasks {
