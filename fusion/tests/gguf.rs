@@ -59,15 +59,47 @@ fn text_models_compute_what_llama_cpp_does() {
     for name in ["glm_ocr", "glm4v_moe"] {
         near(&fixture(name), &load(name), 1e-2);
     }
-    // Both round rows to 8 bits where weights are in blocks, in steps that differ between their
-    // kernels; in these random models that can decide which of two near tokens is the first.
+    // Both round rows to 8 bits where weights are in blocks. llama.cpp keeps the scale of 32
+    // values in f16, and we in f32; where its blocks have 256 values it has one scale for all of
+    // them. A value that is rounded up here and down there moves all that comes after, so the
+    // distance is that of two roundings, whatever the size of the first difference.
     for name in ["chatglm", "glm4v", "every_type"] {
         let stages = stages(&fixture(name), &load(name));
         let ids = stages.iter().find(|(_, stage)| stage.stage == "prompt_ids").unwrap();
         assert!(ids.1.passed, "{ids:?}");
         let divergence = stages.iter().find_map(|(_, stage)| stage.divergence).unwrap();
-        assert!(divergence.kl < 5e-3 && divergence.top1 > 0.75, "{name}: {divergence:?}");
+        assert!(divergence.kl < 2e-3 && divergence.top1 > 0.8, "{name}: {divergence:?}");
     }
+}
+
+/// The logits of every row of the prompt in a fixture.
+fn logits(file: &str) -> Vec<Vec<f32>> {
+    let path = fixture(file).with_extension("safetensors");
+    let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu).unwrap();
+    tensors["logits"].squeeze(0).unwrap().to_vec2().unwrap()
+}
+
+/// Mean Kullback-Leibler divergence of `found` from `reference`, in nats.
+fn divergence(reference: &[Vec<f32>], found: &[Vec<f32>]) -> f64 {
+    let log_softmax = |row: &[f32]| -> Vec<f64> {
+        let sum: f64 = row.iter().map(|&x| f64::from(x).exp()).sum();
+        row.iter().map(|&x| f64::from(x) - sum.ln()).collect()
+    };
+    let rows = reference.iter().zip(found).map(|(reference, found)| -> f64 {
+        let pairs = log_softmax(reference).into_iter().zip(log_softmax(found));
+        pairs.map(|(p, q)| p.exp() * (p - q)).sum()
+    });
+    rows.sum::<f64>() / reference.len() as f64
+}
+
+#[test]
+fn rounding_rows_takes_us_no_further_from_the_weights_than_llama_cpp() {
+    let exact = logits("exact/exact");
+    let theirs = divergence(&exact, &logits("every_type/llama_cpp"));
+    assert!((1e-4..1e-2).contains(&theirs), "{theirs}");
+    let stages = stages(&fixture("exact"), &load("every_type"));
+    let ours = stages.iter().find_map(|(_, stage)| stage.divergence).unwrap();
+    assert!(ours.kl < 1.1 * theirs, "{ours:?}, llama.cpp {theirs}");
 }
 
 #[test]
