@@ -20,12 +20,14 @@ const ROUNDS: usize = 5;
 #[derive(Clone, Copy)]
 enum Form {
     Dense(DType, &'static str, f64),
+    Int8,
     Blocks(GgmlDType, &'static str, f64),
 }
 
-const FORMS: [Form; 6] = [
+const FORMS: [Form; 7] = [
     Form::Dense(DType::F32, "f32", 32.0),
     Form::Dense(DType::BF16, "bf16", 16.0),
+    Form::Int8,
     Form::Blocks(GgmlDType::Q8_0, "q8_0", 8.5),
     Form::Blocks(GgmlDType::Q4_0, "q4_0", 4.5),
     Form::Blocks(GgmlDType::Q4K, "q4_k", 4.5),
@@ -70,6 +72,12 @@ fn measure(rows: usize, inputs: usize, outputs: usize, form: Form) -> Result<()>
             let layers: Vec<_> = (0..copies).map(|_| Linear::new(weight.clone(), None)).collect();
             (name, bits, QMatMul::Tensor(weight.t()?.to_dtype(dtype)?), layers)
         }
+        Form::Int8 => {
+            let (bits, dense) = (8.125, weight.t()?.contiguous()?);
+            let copies = copies(rows, inputs, outputs, bits);
+            let layers = (0..copies).map(|_| Linear::int8(weight.clone(), None)).collect();
+            ("int8", bits, QMatMul::Tensor(dense), layers)
+        }
         Form::Blocks(dtype, name, bits) => {
             let copies = copies(rows, inputs, outputs, bits);
             let weight = Arc::new(QTensor::quantize(&weight, dtype)?);
@@ -79,7 +87,7 @@ fn measure(rows: usize, inputs: usize, outputs: usize, form: Form) -> Result<()>
     };
     let candle_x = match form {
         Form::Dense(dtype, ..) => x.to_dtype(dtype)?,
-        Form::Blocks(..) => x.clone(),
+        Form::Int8 | Form::Blocks(..) => x.clone(),
     };
     let candle = |_| match &weights {
         QMatMul::Tensor(weight) => candle_x.matmul(weight),

@@ -43,6 +43,14 @@ impl Linear {
         Self { parts: vec![Weight::quantised(weight)], bias }
     }
 
+    /// Takes a weight `(out, in)` that is kept as bytes, with a scale for every output and 256
+    /// inputs, and a bias `(out)` if the layer has one. What is multiplied is rounded to bytes in
+    /// the same way. On a GPU the weight stays as it is.
+    pub fn int8(weight: Tensor, bias: Option<Tensor>) -> Self {
+        let weight = Weight::pack(&weight, Form::Int8).unwrap_or_else(|| Weight::new(weight));
+        Self { parts: vec![weight], bias }
+    }
+
     /// Stacks layers that read the same input into one whose output is theirs side by side.
     ///
     /// # Errors
@@ -108,11 +116,16 @@ impl Weight {
             DType::BF16 => Form::Bf16,
             _ => return Self::Dense(weight),
         };
+        Self::pack(&weight, form).unwrap_or(Self::Dense(weight))
+    }
+
+    /// Packs a weight whose numbers are f32 or bf16, on the CPU; `None` for others.
+    fn pack(weight: &Tensor, form: Form) -> Option<Self> {
         let packed = weight.dims2().and_then(|(outputs, inputs)| {
             let pack = |values: Values<'_>| PackedMatrix::new(values, outputs, inputs, form);
             with_values(&weight.contiguous()?, pack)
         });
-        packed.map_or(Self::Dense(weight), |packed| Self::Packed(Arc::new(packed)))
+        packed.ok().map(|packed| Self::Packed(Arc::new(packed)))
     }
 
     /// Packs a weight in blocks if there are kernels for its format on its device.

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512_blocks::Avx512Blocks;
+use super::avx512_int8::Avx512Int8;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
 use super::{Form, Kernel, Tile, avx512_pack, blocks};
@@ -22,7 +23,9 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
-        // SAFETY: the instructions are there, as asserted above; so in the next three.
+        // SAFETY: the instructions are there, as asserted above; so in the next four.
+        Form::Int8 => gemm(&unsafe { Avx512Int8::new() }, product),
+        // SAFETY: as above.
         Form::Q8_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q8_0>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q4_0>::new() }, product),

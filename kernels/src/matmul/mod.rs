@@ -11,13 +11,18 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_blocks;
 #[cfg(target_arch = "x86_64")]
+mod avx2_int8;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
 #[cfg(target_arch = "x86_64")]
+mod avx512_int8;
+#[cfg(target_arch = "x86_64")]
 mod avx512_pack;
 mod blocks;
 mod gemm;
+mod int8;
 mod pack;
 mod pages;
 mod plain;
@@ -76,6 +81,9 @@ pub(crate) enum Form {
     F32,
     /// 16 bits; activations are rounded to bf16, products summed in f32.
     Bf16,
+    /// 8 bits, with a scale for every output and 256 inputs. Activations are rounded to bytes in
+    /// the same way.
+    Int8,
     /// 32 signed bytes and a scale, GGUF's `Q8_0`. Activations are rounded to bytes in all the
     /// forms of blocks, and summed as integers within a block.
     Q8_0,
@@ -123,6 +131,18 @@ pub(crate) enum Values<'a> {
 }
 
 impl Values<'_> {
+    /// Writes the values from `first` on to `wide`, in f32.
+    fn copy_to(&self, first: usize, wide: &mut [f32]) {
+        match self {
+            Self::F32(values) => wide.copy_from_slice(&values[first..][..wide.len()]),
+            Self::Bf16(values) => {
+                for (wide, value) in wide.iter_mut().zip(&values[first..]) {
+                    *wide = value.to_f32();
+                }
+            }
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -142,13 +162,16 @@ pub(crate) struct PackedMatrix {
 }
 
 impl PackedMatrix {
-    /// Packs a matrix stored `(outputs, inputs)`, as checkpoints store it, as f32 or bf16.
+    /// Packs a matrix stored `(outputs, inputs)`, as checkpoints store it, as f32, bf16 or bytes.
     ///
     /// # Panics
     /// When `values` are not `outputs · inputs`, or `form` is one of blocks.
     pub(crate) fn new(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Self {
         assert_eq!(values.len(), outputs * inputs, "the values must fill the matrix");
-        let lines = pack(values, outputs, inputs, form);
+        let lines = match form {
+            Form::Int8 => int8::pack_weights(values, outputs, inputs),
+            _ => pack(values, outputs, inputs, form),
+        };
         Self { form, outputs, inputs, lines }
     }
 
@@ -162,7 +185,7 @@ impl PackedMatrix {
         form: Form,
     ) -> Option<Self> {
         let lines = match form {
-            Form::F32 | Form::Bf16 => None,
+            Form::F32 | Form::Bf16 | Form::Int8 => None,
             Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
             Form::Q4_0 => pack_blocks::<blocks::Q4_0>(bytes, outputs, inputs),
             Form::Q4K => pack_blocks::<blocks::Q4K>(bytes, outputs, inputs),
@@ -201,6 +224,7 @@ impl PackedMatrix {
         match (isa, self.form) {
             (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
             (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
+            (Isa::Plain, Form::Int8) => multiply(&int8::Int8, product),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx2, form) => avx2::multiply(form, product),
             #[cfg(target_arch = "x86_64")]

@@ -57,7 +57,11 @@ pub(super) fn pack_blocks<B: Blocks>(
 }
 
 /// Makes panels of `size` lines each, in parallel, without writing them twice.
-fn fill_panels(panels: usize, size: usize, fill: impl Fn(usize, &mut [Line]) + Sync) -> Vec<Line> {
+pub(super) fn fill_panels(
+    panels: usize,
+    size: usize,
+    fill: impl Fn(usize, &mut [Line]) + Sync,
+) -> Vec<Line> {
     const ZEROS: Line = Line([0; 16]);
     let mut lines = Vec::with_capacity(panels * size);
     if size > 0 {

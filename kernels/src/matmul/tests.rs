@@ -127,7 +127,12 @@ fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> Packed
 
 /// Holds the fast kernels for blocks against the plain one, whose integers must be the same.
 fn check_blocks(form: Form, rows: usize, outputs: usize, inputs: usize) {
-    let weight = random_blocks(form, outputs, inputs, 5);
+    check_same(&random_blocks(form, outputs, inputs, 5), rows);
+}
+
+/// Holds the fast kernels for a weight against the plain one.
+fn check_same(weight: &PackedMatrix, rows: usize) {
+    let (form, outputs, inputs) = (weight.form, weight.outputs, weight.inputs);
     let (x, bias) = (spread(rows * inputs, 6), spread(outputs, 7));
     let product = |isa| {
         let mut out = vec![MaybeUninit::new(f32::NAN); rows * outputs];
@@ -161,6 +166,50 @@ proptest! {
 fn products_with_several_blocks_of_blocks_are_right() {
     for form in [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K] {
         check_blocks(form, 31, 545, 2560);
+    }
+}
+
+/// A weight of bytes, packed from random values.
+fn random_int8(outputs: usize, inputs: usize) -> PackedMatrix {
+    let values = spread(outputs * inputs, 8);
+    PackedMatrix::new(Values::F32(&values), outputs, inputs, Form::Int8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 1 } else { 40 }))]
+
+    #[test]
+    fn products_with_bytes_are_those_of_the_plain_kernel(
+        rows in 0usize..30, outputs in 0usize..70, inputs in 0usize..600,
+    ) {
+        check_same(&random_int8(outputs, inputs), rows);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn products_with_several_blocks_of_bytes_are_right() {
+    check_same(&random_int8(545, 2571), 31);
+    check_same(&random_int8(1063, 300), 503);
+}
+
+/// Each value is within half a step of what its byte stands for, a step being the largest of 256
+/// values by 127; so a product is within the sum of what these can do.
+#[test]
+fn products_with_bytes_are_near_those_of_the_values() {
+    let (rows, outputs, inputs) = (3, 35, 700);
+    let (x, w) = (spread(rows * inputs, 6), spread(outputs * inputs, 8));
+    let weight = random_int8(outputs, inputs);
+    let mut out = vec![MaybeUninit::new(f32::NAN); rows * outputs];
+    weight.multiply_on(Isa::Plain, &x, None, &mut out, outputs, 0);
+    let half_step = 0.5 / 127.0 * 1.001;
+    for (i, got) in written(out).into_iter().enumerate() {
+        let (x, w) = (&x[i / outputs * inputs..], &w[i % outputs * inputs..]);
+        let pairs = || x.iter().zip(w).take(inputs);
+        let want: f32 = pairs().map(|(x, w)| x * w).sum();
+        let bound: f32 = pairs().map(|(x, w)| half_step * (x.abs() + w.abs() + half_step)).sum();
+        assert!((got - want).abs() < bound, "{got} for {want} ± {bound}");
+        assert!((got - want).abs() < 0.2, "{got} for {want}: errors of both signs even out");
     }
 }
 

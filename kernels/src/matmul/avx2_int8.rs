@@ -1,0 +1,104 @@
+//! The kernel with AVX2's products of bytes, for weights of a byte each.
+
+use std::arch::x86_64::*;
+
+use super::avx2::write;
+use super::int8::{LINES, ROW_WORDS, STEP, WORDS, pack_rows};
+use super::pack::Line;
+use super::{Kernel, PANEL, Tile};
+
+/// Outputs that a vector of sums holds.
+const LANES: usize = 8;
+
+/// Weights of a byte each. Made only where the instructions were detected.
+pub(super) struct Avx2Int8(());
+
+impl Avx2Int8 {
+    /// # Safety
+    /// The machine must have the instructions that [`super::avx2::detected`] looks for.
+    pub(super) const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Kernel for Avx2Int8 {
+    const ROWS: usize = 4;
+    const STEP: usize = STEP;
+    const ROW_WORDS: usize = ROW_WORDS;
+    const LINES: usize = LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { pack::<R>(rows, packed) }
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R * ROW_WORDS);
+        for column in (0..PANEL).step_by(2 * LANES) {
+            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+            // whoever made the tile vouches for its places.
+            unsafe { multiply::<R>(rows, panel, tile, column) }
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    pack_rows(rows, packed);
+}
+
+/// The 16 outputs from `column` on.
+///
+/// # Safety
+/// There must be as many steps of the `R` rows as of the panel, and `column` must be 0 or 16; the
+/// tile's places must be readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
+    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+    for (rows, lines) in rows.chunks_exact(ROW_WORDS * R).zip(panel.chunks_exact(LINES)) {
+        let (row, weights) = (rows.as_ptr(), lines.as_ptr().cast::<u32>());
+        // SAFETY: a step of the rows has the words 0..WORDS and a scale, `R` of each; one of the
+        // panel `PANEL` words for each word and as many scales. Lines are aligned.
+        unsafe {
+            let at = |word: usize, r: usize| *row.add(word * R + r);
+            let weights = weights.add(column);
+            let mut dots = [[_mm256_setzero_si256(); 2]; R];
+            for word in 0..WORDS {
+                let weights = weights.add(word * PANEL).cast::<__m256i>();
+                let weights = [_mm256_load_si256(weights), _mm256_load_si256(weights.add(1))];
+                let weights = weights.map(|bytes| signed(bytes));
+                for (r, dots) in dots.iter_mut().enumerate() {
+                    let row = _mm256_set1_epi32(at(word, r).cast_signed());
+                    dots[0] = _mm256_add_epi32(dots[0], dot(weights[0], row));
+                    dots[1] = _mm256_add_epi32(dots[1], dot(weights[1], row));
+                }
+            }
+            let scales = weights.add(WORDS * PANEL).cast::<f32>();
+            let scales = [_mm256_load_ps(scales), _mm256_load_ps(scales.add(LANES))];
+            for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
+                let row = _mm256_set1_ps(f32::from_bits(at(WORDS, r)));
+                for half in 0..2 {
+                    let scale = _mm256_mul_ps(scales[half], row);
+                    sums[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[half]), scale, sums[half]);
+                }
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile, column) }
+}
+
+/// Unsigned weights, of which 128 is zero, as signed ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn signed(weights: __m256i) -> __m256i {
+    _mm256_xor_si256(weights, _mm256_set1_epi8(i8::MIN))
+}
+
+/// Dot products of four bytes each. Neither side has −128, so no pair of products leaves 16 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot(weights: __m256i, row: __m256i) -> __m256i {
+    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(row), _mm256_sign_epi8(weights, row));
+    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+}

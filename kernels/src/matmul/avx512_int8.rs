@@ -1,0 +1,81 @@
+//! The kernel with AVX-512's dot products of bytes, for weights of a byte each.
+
+use std::arch::x86_64::*;
+
+use super::avx512::write;
+use super::int8::{LINES, ROW_WORDS, STEP, WORDS, pack_rows};
+use super::pack::Line;
+use super::{Kernel, Tile};
+
+/// Weights of a byte each. Made only where the instructions were detected.
+pub(super) struct Avx512Int8(());
+
+impl Avx512Int8 {
+    /// # Safety
+    /// The machine must have the instructions that [`super::avx512::detected`] looks for.
+    pub(super) const unsafe fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Kernel for Avx512Int8 {
+    const ROWS: usize = 12;
+    const STEP: usize = STEP;
+    const ROW_WORDS: usize = ROW_WORDS;
+    const LINES: usize = LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { pack::<R>(rows, packed) }
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, panel.len() * R * ROW_WORDS);
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+        // whoever made the tile vouches for its places.
+        unsafe { multiply::<R>(rows, panel, tile) }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    pack_rows(rows, packed);
+}
+
+/// # Safety
+/// There must be as many steps of the `R` rows as of the panel; the tile's places must be readable
+/// and writable, and no other task may touch them.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); 2]; R];
+    for (rows, lines) in rows.chunks_exact(ROW_WORDS * R).zip(panel.chunks_exact(LINES)) {
+        let (row, weights) = (rows.as_ptr(), lines.as_ptr().cast::<__m512i>());
+        // SAFETY: a step of the rows has the words 0..WORDS, a scale and what is taken away, `R`
+        // of each; one of the panel two lines for each word and two of scales. Lines are aligned.
+        unsafe {
+            let at = |word: usize, r: usize| *row.add(word * R + r);
+            let mut dots: [_; R] =
+                std::array::from_fn(|r| [_mm512_set1_epi32(at(WORDS + 1, r).cast_signed()); 2]);
+            for word in 0..WORDS {
+                let left = _mm512_load_si512(weights.add(2 * word));
+                let right = _mm512_load_si512(weights.add(2 * word + 1));
+                for (r, dots) in dots.iter_mut().enumerate() {
+                    let row = _mm512_set1_epi32(at(word, r).cast_signed());
+                    dots[0] = _mm512_dpbusd_epi32(dots[0], left, row);
+                    dots[1] = _mm512_dpbusd_epi32(dots[1], right, row);
+                }
+            }
+            let scales = weights.add(2 * WORDS).cast::<f32>();
+            let scales = [_mm512_load_ps(scales), _mm512_load_ps(scales.add(16))];
+            for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
+                let row = _mm512_set1_ps(f32::from_bits(at(WORDS, r)));
+                for half in 0..2 {
+                    let scale = _mm512_mul_ps(scales[half], row);
+                    sums[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[half]), scale, sums[half]);
+                }
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile) }
+}
