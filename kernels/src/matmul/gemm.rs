@@ -13,8 +13,8 @@ use rayon::prelude::*;
 use super::pack::Line;
 use super::{Kernel, PANEL, PackedMatrix, Tile};
 
-/// Lines of a panel in a block of inputs: 32 KiB, so that it stays in a first-level cache of 48.
-const BLOCK_LINES: usize = 512;
+/// Lines of a panel in a block of inputs: 33 KiB, so that it stays in a first-level cache of 48.
+const BLOCK_LINES: usize = 528;
 /// Words of a packed row in a block of inputs.
 const BLOCK_WORDS: usize = 320;
 /// Rows in a block: with `BLOCK_WORDS` 600 KiB, so that it stays in a second-level cache of 1 MiB.
