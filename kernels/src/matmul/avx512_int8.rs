@@ -3,7 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx512::write;
-use super::int8::{LINES, ROW_WORDS, STEP, WORDS, pack_rows};
+use super::avx512_pack::interleave;
+use super::int8::{LINES, ROW_WORDS, STEP, WORDS};
 use super::pack::Line;
 use super::{Kernel, Tile};
 
@@ -37,9 +38,56 @@ impl Kernel for Avx512Int8 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+/// Packs rows of one length as [`super::int8::pack_rows`] does.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
-    pack_rows(rows, packed);
+    for (step, packed) in packed.chunks_exact_mut(ROW_WORDS * R).enumerate() {
+        let mut words = [[_mm512_setzero_si512(); WORDS / 16]; R];
+        for (r, row) in rows.iter().enumerate() {
+            let values = &row[step * STEP..row.len().min((step + 1) * STEP)];
+            let (bytes, scale, sum) = match values.first_chunk() {
+                Some(values) => round(values),
+                None => {
+                    let mut padded = [0.0; STEP];
+                    padded[..values.len()].copy_from_slice(values);
+                    round(&padded)
+                }
+            };
+            words[r] = bytes;
+            packed[WORDS * R + r] = scale.to_bits();
+            packed[(WORDS + 1) * R + r] = (-128 * sum).cast_unsigned();
+        }
+        for (part, packed) in packed[..WORDS * R].chunks_exact_mut(16 * R).enumerate() {
+            interleave(words.map(|words| words[part]), packed);
+        }
+    }
+}
+
+/// Values as signed bytes, what a byte of 1 stands for, and the sum of the bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn round(values: &[f32; STEP]) -> ([__m512i; WORDS / 16], f32, i32) {
+    // SAFETY: there are 16 values from `16 · part` on.
+    let load = |part: usize| unsafe { _mm512_loadu_ps(values.as_ptr().add(16 * part)) };
+    let mut largest = [_mm512_setzero_ps(); 2];
+    for part in 0..STEP / 16 {
+        largest[part % 2] = _mm512_max_ps(largest[part % 2], _mm512_abs_ps(load(part)));
+    }
+    let largest = _mm512_reduce_max_ps(_mm512_max_ps(largest[0], largest[1]));
+    let factor = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+    let mut sums = _mm512_setzero_si512();
+    let words = std::array::from_fn(|word| {
+        let [a, b, c, d] = std::array::from_fn(|part| {
+            let scaled = _mm512_mul_ps(load(4 * word + part), factor);
+            _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(scaled)) // to the nearest, of two to the even
+        });
+        let low = _mm256_set_m128i(b, a);
+        let high = _mm256_set_m128i(d, c);
+        let bytes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
+        sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), bytes);
+        bytes
+    });
+    (words, largest / 127.0, _mm512_reduce_add_epi32(sums))
 }
 
 /// # Safety

@@ -47,7 +47,7 @@ pub(super) unsafe fn pack_bf16<const R: usize>(rows: [&[f32]; R], packed: &mut [
 /// Writes up to 16 words of `R` rows: word `w` of row `r` to `w · R + r`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn interleave<const R: usize>(rows: [__m512i; R], packed: &mut [u32]) {
+pub(super) fn interleave<const R: usize>(rows: [__m512i; R], packed: &mut [u32]) {
     if R == 1 {
         // SAFETY: the mask keeps to the words that there are.
         unsafe {
