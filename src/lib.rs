@@ -49,6 +49,6 @@ pub use glm4v_fusion::{
     AlphaMode, Answer, CacheOptions, CacheType, CancelToken, Chat, Chunk, DeviceChoice, Draft,
     DraftCounts, FinishReason, FloatType, FusionError as Error, GenerateOptions, Generation,
     Grammar, Grounding, HubOptions, Image, ImageOptions, LoadOptions, Message, Model, ModelInfo,
-    NANO, Part, PullEvent, Reply, Role, Timings, TokenScore, ToolCall, Usage, VideoFile,
-    VideoMetadata, VisualTokens,
+    NANO, Part, PullEvent, Quantisation, Reply, Role, Timings, TokenScore, ToolCall, Usage,
+    VideoFile, VideoMetadata, VisualTokens,
 };

@@ -45,4 +45,4 @@ pub use visual_cache::CacheOptions;
 pub use glm4v_kernels::keep_freed_memory;
 pub use glm4v_language::{CacheType, Grammar, Grounding, Message, Part, Reply, Role, ToolCall};
 pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoFile, VideoMetadata};
-pub use glm4v_weights::{HubOptions, PullEvent};
+pub use glm4v_weights::{HubOptions, PullEvent, Quantisation};

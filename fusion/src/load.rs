@@ -9,7 +9,7 @@ use crate::visual_cache::{CacheOptions, VisualCache};
 use crate::{FusionError, memory};
 use candle_core::{DType, Device};
 use glm4v_language::{CacheType, GenerationConfig, PromptFormat, Tokenizer, stop_ids};
-use glm4v_weights::{BlockType, Checkpoint, HubOptions, ModelSource, PullEvent, pull};
+use glm4v_weights::{Checkpoint, HubOptions, ModelSource, PullEvent, Quantisation, pull};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,9 +27,9 @@ pub struct LoadOptions {
     /// Whether the layer that predicts tokens ahead is loaded too, for
     /// [`Draft::Prediction`](crate::Draft::Prediction).
     pub prediction_layer: bool,
-    /// Quantise matrices to blocks of this type while they are read, by the recipe of its name
+    /// Quantise matrices to this type while they are read, by the recipe of its name
     /// (docs/QUANTISATION.md). Matrices that are in blocks already stay in theirs.
-    pub quant: Option<BlockType>,
+    pub quant: Option<Quantisation>,
     /// The projector file (`mmproj`) of a GGUF model; when `None`, the only one in its folder.
     pub mmproj: Option<PathBuf>,
     /// The most memory that the weights may take, in bytes; what is free when `None`.
@@ -147,7 +147,7 @@ impl Model {
                 .map(|tensor| tensor.shape.iter().product::<usize>() as u64)
                 .sum(),
             dtype: dtype.as_str(),
-            quant: options.quant.map(BlockType::name),
+            quant: options.quant.map(Quantisation::name),
             context_length: parts.decoder.config().context_length,
             vision: parts.vision.is_some(),
         };

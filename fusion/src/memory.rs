@@ -3,7 +3,7 @@
 use crate::quantise::loaded_as;
 use crate::{DeviceChoice, FusionError, LoadOptions};
 use candle_core::DType;
-use glm4v_weights::{BlockType, Checkpoint, StoredDtype, StoredType, TensorInfo};
+use glm4v_weights::{BlockType, Checkpoint, Quantisation, StoredDtype, StoredType, TensorInfo};
 
 const MIB: u64 = 1 << 20;
 
@@ -17,7 +17,7 @@ pub(crate) fn check(
 ) -> Result<(), FusionError> {
     let free = if options.device == DeviceChoice::Cpu { available_memory() } else { None };
     let Some(available) = options.max_memory.or(free) else { return Ok(()) };
-    let needed = needed(checkpoint, dtype, options.quant);
+    let needed = needed(checkpoint, dtype, options.quant.map(Quantisation::blocks));
     if needed <= available {
         return Ok(());
     }
@@ -32,7 +32,7 @@ pub(crate) fn check(
     Err(FusionError::NotEnoughMemory {
         model: name.to_owned(),
         needed: needed / MIB,
-        dtype: options.quant.map_or(dtype.as_str(), BlockType::name),
+        dtype: options.quant.map_or(dtype.as_str(), Quantisation::name),
         available: available / MIB,
         remedy,
     })

@@ -1,6 +1,7 @@
 //! Which of a model's tensors are quantised, and to what: the recipes that `--quant` names.
 //!
-//! A recipe is named after its block type.
+//! A recipe is named after its block type; `int8` is that of `q8_0`, but that layers get bytes with
+//! a scale for every output and 256 inputs in place of blocks.
 //!
 //! - Matrices of the decoder, the tower and the projector get the type.
 //! - The embedding table and the head get `q6_k` if the type has fewer bits: an error there goes
@@ -11,7 +12,7 @@
 //!   (`q4_k` → `q5_0`, `q5_k` → `q5_1`, `q6_k` → `q8_0`), as in llama.cpp; rows that are no
 //!   multiple of 32 numbers stay as they are.
 
-use glm4v_weights::{BlockType, Checkpoint, Recipe, StoredType, TensorInfo};
+use glm4v_weights::{BlockType, Checkpoint, Quantisation, Recipe, StoredType, TensorInfo};
 
 /// Types that a model can be quantised to while it is loaded.
 pub const QUANTISED: [BlockType; 8] = [
@@ -25,9 +26,10 @@ pub const QUANTISED: [BlockType; 8] = [
     BlockType::Q8_0,
 ];
 
-/// The recipe that is named after `blocks`.
-pub fn recipe(blocks: BlockType) -> Recipe {
-    Recipe { blocks, choose }
+/// The recipe that is named after `quantisation`.
+pub fn recipe(quantisation: Quantisation) -> Recipe {
+    let int8 = quantisation == Quantisation::Int8;
+    Recipe { blocks: quantisation.blocks(), int8, choose }
 }
 
 /// Parts of names whose matrices stay as they are.

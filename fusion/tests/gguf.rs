@@ -260,7 +260,7 @@ fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1 + usize::from(eyes));
         assert!(export(&checkpoint, &path, quant, &mut |_, _| ()).is_err());
 
-        let options = LoadOptions { quant: Some(quant), ..LoadOptions::default() };
+        let options = LoadOptions { quant: Some(quant.into()), ..LoadOptions::default() };
         let loaded = Model::from_checkpoint(&checkpoint, name, &options).unwrap();
         let exported = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
         assert_eq!(exported.info().vision, eyes);
@@ -284,7 +284,7 @@ fn what_gguf_has_no_form_for_is_refused() {
     assert!(error.to_string().contains("GLM-4V-9B"), "{error}");
     assert!(!path.exists());
     // It can be quantised while it is loaded all the same.
-    let options = LoadOptions { quant: Some(BlockType::Q8_0), ..LoadOptions::default() };
+    let options = LoadOptions { quant: Some(BlockType::Q8_0.into()), ..LoadOptions::default() };
     let model = Model::from_checkpoint(&checkpoint, "glm4v_9b", &options).unwrap();
     for (case, stage) in stages(&golden("glm4v_9b"), &model) {
         if let Some(divergence) = stage.divergence {
@@ -311,7 +311,7 @@ fn yarn_goes_into_the_file_and_out_of_it() {
     let path = folder.path().join("long.gguf");
     let quant = BlockType::Q8_0;
     export(&checkpoint, &path, quant, &mut |_, _| ()).unwrap();
-    let options = LoadOptions { quant: Some(quant), ..LoadOptions::default() };
+    let options = LoadOptions { quant: Some(quant.into()), ..LoadOptions::default() };
     let loaded = Model::from_checkpoint(&checkpoint, "long", &options).unwrap();
     let exported = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
     assert_eq!(exported.info().context_length, 128);

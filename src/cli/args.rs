@@ -9,7 +9,7 @@ use glm4v::{
 };
 use glm4v_fusion::quantise::QUANTISED;
 use glm4v_language::LanguageError;
-use glm4v_weights::BlockType;
+use glm4v_weights::{BlockType, Quantisation};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -67,10 +67,10 @@ pub(crate) struct EngineArgs {
     /// How the keys and values of the sequence are kept: `int8` takes a quarter of f32's memory
     #[arg(long, default_value = "float", value_name = "TYPE")]
     pub(crate) kv_cache: KvCacheArg,
-    /// Quantise matrices while loading, to `q4_0`, `q4_1`, `q4_k`, `q5_0`, `q5_1`, `q5_k`, `q6_k`
-    /// or `q8_0`; docs/QUANTISATION.md says what is lost
-    #[arg(long, value_parser = block_type, value_name = "TYPE")]
-    pub(crate) quant: Option<BlockType>,
+    /// Quantise matrices while loading, to `q4_0`, `q4_1`, `q4_k`, `q5_0`, `q5_1`, `q5_k`, `q6_k`,
+    /// `q8_0` or `int8`, the fastest; docs/QUANTISATION.md says what is lost
+    #[arg(long, value_parser = quantisation, value_name = "TYPE")]
+    pub(crate) quant: Option<Quantisation>,
     /// The projector file of a GGUF model [default: the only mmproj*.gguf beside it]
     #[arg(long, value_name = "FILE")]
     pub(crate) mmproj: Option<PathBuf>,
@@ -330,7 +330,16 @@ fn model_name(text: &str) -> Result<String, UsageError> {
     Ok(if text.is_empty() { NANO.to_owned() } else { text.to_owned() })
 }
 
-/// A type that matrices can be quantised to.
+/// A type that matrices can be quantised to while they are loaded.
+fn quantisation(text: &str) -> Result<Quantisation, UsageError> {
+    if text == Quantisation::Int8.name() {
+        return Ok(Quantisation::Int8);
+    }
+    let other = |UsageError(message)| UsageError(format!("{message}, int8"));
+    block_type(text).map(Quantisation::from).map_err(other)
+}
+
+/// A type that matrices can be quantised to in a file.
 pub(crate) fn block_type(text: &str) -> Result<BlockType, UsageError> {
     let found = BlockType::parse(text).filter(|found| QUANTISED.contains(found));
     let names = QUANTISED.map(BlockType::name).join(", ");

@@ -10,11 +10,47 @@ use crate::{BlockType, StoredType};
 /// Numbers that are in f32 at a time, for each thread: what is needed besides input and result.
 const PIECE: usize = 1 << 20;
 
+/// What the numbers of a model's matrices become when they are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantisation {
+    /// Blocks of a few bits, in GGUF's formats.
+    Blocks(BlockType),
+    /// A byte each, with a scale for every output and 256 inputs: a form of this program's own,
+    /// which is multiplied fastest. Tables become `Q8_0`.
+    Int8,
+}
+
+impl Quantisation {
+    /// The name that the command line has for it, such as `q4_k` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blocks(blocks) => blocks.name(),
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// The blocks whose recipe it follows, and about whose memory it takes.
+    pub fn blocks(self) -> BlockType {
+        match self {
+            Self::Blocks(blocks) => blocks,
+            Self::Int8 => BlockType::Q8_0,
+        }
+    }
+}
+
+impl From<BlockType> for Quantisation {
+    fn from(blocks: BlockType) -> Self {
+        Self::Blocks(blocks)
+    }
+}
+
 /// Which tensors become which blocks when they are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe {
     /// The type that the recipe is named after.
     pub blocks: BlockType,
+    /// Whether layers whose matrices the recipe would have in blocks get bytes in their place.
+    pub int8: bool,
     /// The type for a matrix, by the recipe's type, the tensor's name and its shape; `None`
     /// leaves the matrix as it is.
     pub choose: fn(BlockType, &str, &[usize]) -> Option<BlockType>,

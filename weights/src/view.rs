@@ -86,7 +86,8 @@ impl Weights {
     }
 
     /// Reads a layer's `weight` `(out, input)` and, with `bias`, its `bias` `(out)`. Weights that
-    /// are stored in blocks stay in them; others become blocks where the view's recipe says so.
+    /// are stored in blocks stay in them; others become blocks or bytes where the view's recipe
+    /// says so.
     ///
     /// # Errors
     /// As [`Weights::tensor`].
@@ -96,6 +97,12 @@ impl Weights {
         }
         let info = self.find("weight", (out, input).into())?;
         let bias = if bias { Some(self.tensor("bias", out)?) } else { None };
+        if self.in_bytes(info) {
+            let stored = self.load(info)?;
+            let known = matches!(stored.dtype(), DType::F32 | DType::BF16);
+            let weight = if known { stored } else { self.cast(stored, DType::F32, info)? };
+            return Ok(Linear::int8(weight, bias));
+        }
         Ok(match self.load_in_blocks(info)? {
             Some(weight) => Linear::quantised(Arc::new(weight), bias),
             None => Linear::new(self.cast(self.load(info)?, self.dtype, info)?, bias),
@@ -184,6 +191,9 @@ impl Weights {
         let name = self.full_name("weight");
         let chosen = self.recipe.and_then(|r| (r.choose)(r.blocks, &name, &[out, input]));
         let Some(blocks) = chosen else { return Ok(Linear::new(weight, bias)) };
+        if self.recipe.is_some_and(|recipe| recipe.int8) {
+            return Ok(Linear::int8(weight, bias));
+        }
         let quantised = QTensor::quantize(&weight, blocks.ggml());
         let quantised = quantised.map_err(|source| WeightsError::Unloadable {
             tensor: name,
@@ -245,6 +255,13 @@ impl Weights {
         };
         self.checkpoint.release(info);
         loaded.map_err(|source| unloadable(info, source))
+    }
+
+    /// Whether a layer's matrix becomes bytes: the recipe has them, and it is not in blocks yet.
+    fn in_bytes(&self, info: &TensorInfo) -> bool {
+        let chosen = |recipe: Recipe| (recipe.choose)(recipe.blocks, &info.name, &info.shape);
+        let plain = matches!(info.dtype, StoredType::Plain(_)) && info.dtype.is_float();
+        plain && self.recipe.is_some_and(|recipe| recipe.int8 && chosen(recipe).is_some())
     }
 
     /// Reads a matrix in blocks: those that it is stored in, or those that the recipe chooses.

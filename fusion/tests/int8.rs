@@ -1,0 +1,38 @@
+//! `--quant int8` against what the reference computed in f32.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use glm4v_fusion::parity::run_model;
+use glm4v_fusion::{LoadOptions, Model, Quantisation};
+use std::path::{Path, PathBuf};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/goldens").join(name)
+}
+
+/// The goldens are tiny and random: rows of 64 numbers, in which each rounded one counts for more
+/// than in a trained model. The bound is that of Q8_0, whose bytes are as many.
+#[test]
+fn bytes_give_nearly_the_references_distributions() {
+    for name in ["glm", "glm4", "glm4v", "glm46v", "glm4v_9b", "glm4v_moe", "glm_ocr"] {
+        let folder = golden(name);
+        let load = |quant| {
+            let options = LoadOptions { quant, ..LoadOptions::default() };
+            Model::load(folder.to_str().unwrap(), &options).unwrap()
+        };
+        let model = load(Some(Quantisation::Int8));
+        assert_eq!(model.info().quant, Some("int8"));
+        let mut divergences = Vec::new();
+        run_model(&folder, &model, &mut |case| {
+            let stages = case.stages.into_iter().filter_map(|stage| stage.divergence);
+            divergences.extend(stages.map(|divergence| divergence.kl));
+        })
+        .unwrap();
+        assert!(!divergences.is_empty(), "{name}");
+        let bound = 1e-2;
+        assert!(
+            divergences.iter().all(|kl| (1e-12..bound).contains(kl)),
+            "{name}: {divergences:?}"
+        );
+    }
+}
