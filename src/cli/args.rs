@@ -332,7 +332,7 @@ fn model_name(text: &str) -> Result<String, UsageError> {
 
 /// A type that matrices can be quantised to while they are loaded.
 fn quantisation(text: &str) -> Result<Quantisation, UsageError> {
-    if text == Quantisation::Int8.name() {
+    if let Some(Quantisation::Int8) = Quantisation::parse(text) {
         return Ok(Quantisation::Int8);
     }
     let other = |UsageError(message)| UsageError(format!("{message}, int8"));

@@ -3,7 +3,7 @@
 use crate::cli::{Console, Exit, ModelArgs, UsageError, print_json, print_line};
 use anyhow::Context;
 use candle_core::DType;
-use glm4v::Model;
+use glm4v::{Model, Quantisation};
 use glm4v_fusion::bench::{Bench, Limits, Phase, Work, shapes};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde::Serialize;
@@ -17,7 +17,7 @@ Examples:
 
 Each phase runs once to warm up and then --rounds times; the median is shown. SHARE is of the
 machine's own limit, which loops that do nothing else reach in the same run: arithmetic in the
-model's type for vision and prefill, reading from memory for decode.";
+model's type (of bytes with --quant) for vision and prefill, reading from memory for decode.";
 
 /// Time each phase of a model on this machine
 #[derive(Debug, clap::Args)]
@@ -59,6 +59,7 @@ enum Line<'a> {
     Limits {
         model: &'a str,
         dtype: &'static str,
+        quant: Option<&'static str>,
         threads: usize,
         f32_tflops: f64,
         bf16_tflops: Option<f64>,
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let limits = Limits::measure();
     let mut written = print_head(args.json, &bench, &limits);
     bench.run(&work, &mut |phase| {
-        let share = share(phase, &limits, bench.dtype());
+        let share = share(phase, &limits, &bench);
         if written.is_ok() {
             written = print_phase(args.json, phase, share);
         }
@@ -101,11 +102,15 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
 }
 
 /// The share of the limit that bounds a phase.
-fn share(phase: &Phase, limits: &Limits, dtype: DType) -> Option<f64> {
+fn share(phase: &Phase, limits: &Limits, bench: &Bench) -> Option<f64> {
     if phase.name.starts_with("decode") {
         return Some(phase.gigabytes_per_second? * 1e9 / limits.read);
     }
-    let limit = if dtype == DType::BF16 { limits.bf16 } else { None };
+    let limit = match (bench.quant(), bench.dtype()) {
+        (Some(_), _) => limits.int8,
+        (None, DType::BF16) => limits.bf16,
+        _ => None,
+    };
     Some(phase.tflops? * 1e12 / limit.unwrap_or(limits.f32))
 }
 
@@ -115,6 +120,7 @@ fn print_head(json: bool, bench: &Bench, limits: &Limits) -> std::io::Result<()>
         return print_json(&Line::Limits {
             model: bench.name(),
             dtype: bench.dtype().as_str(),
+            quant: bench.quant().map(Quantisation::name),
             threads: limits.threads,
             f32_tflops: tera(limits.f32),
             bf16_tflops: limits.bf16.map(tera),
@@ -123,7 +129,8 @@ fn print_head(json: bool, bench: &Bench, limits: &Limits) -> std::io::Result<()>
         });
     }
     let or_none = |rate: Option<f64>| rate.map_or("none".to_owned(), |r| format!("{:.2}", tera(r)));
-    print_line(&format!("{}, {}", bench.name(), bench.dtype().as_str()))?;
+    let kind = bench.quant().map_or(bench.dtype().as_str(), Quantisation::name);
+    print_line(&format!("{}, {kind}", bench.name()))?;
     print_line(&format!(
         "limits of {} threads: f32 {:.2} TFLOP/s, bf16 {} TFLOP/s, int8 {} TOP/s, memory {:.1} GB/s",
         limits.threads,

@@ -29,6 +29,22 @@ impl Quantisation {
         }
     }
 
+    /// The quantisation of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == Self::Int8.name() {
+            return Some(Self::Int8);
+        }
+        BlockType::parse(name).map(Self::Blocks)
+    }
+
+    /// Bytes that a number of a matrix takes, its share of the scales among them.
+    pub fn bytes_per_number(self) -> f64 {
+        match self {
+            Self::Blocks(blocks) => blocks.block_bytes() as f64 / blocks.block_size() as f64,
+            Self::Int8 => (256.0 + 4.0) / 256.0,
+        }
+    }
+
     /// The blocks whose recipe it follows, and about whose memory it takes.
     pub fn blocks(self) -> BlockType {
         match self {

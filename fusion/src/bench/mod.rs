@@ -15,6 +15,7 @@ use cost::Cost;
 use glm4v_kernels::Trace;
 use glm4v_language::{Decoder, KvCache, Position, Positions};
 use glm4v_vision::{Image, ImageOptions};
+use glm4v_weights::Quantisation;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ const PREFILL_CHUNK: usize = 512;
 pub struct Bench {
     name: String,
     parts: Arc<Parts>,
+    quant: Option<Quantisation>,
 }
 
 /// What is to be timed.
@@ -70,7 +72,8 @@ impl Bench {
     /// Times a loaded model.
     pub fn of_model(model: &Model) -> Self {
         let inner = model.inner();
-        Self { name: inner.info.name.clone(), parts: inner.parts.clone() }
+        let quant = inner.info.quant.and_then(Quantisation::parse);
+        Self { name: inner.info.name.clone(), parts: inner.parts.clone(), quant }
     }
 
     /// What is timed, in words.
@@ -81,6 +84,11 @@ impl Bench {
     /// The type of the weights, in which products are taken.
     pub fn dtype(&self) -> DType {
         self.parts.decoder.weight_dtype()
+    }
+
+    /// What the matrices were quantised to while they were loaded.
+    pub fn quant(&self) -> Option<Quantisation> {
+        self.quant
     }
 
     /// Times each phase and tells of it as soon as it is done.
@@ -179,7 +187,8 @@ impl Bench {
         cost: Option<(Cost, usize)>,
     ) -> Phase {
         let median = timings.get(timings.len() / 2).copied().unwrap_or(f64::NAN);
-        let weight = self.dtype().size_in_bytes() as f64;
+        let plain = self.dtype().size_in_bytes() as f64;
+        let weight = self.quant.map_or(plain, Quantisation::bytes_per_number);
         let cached = self.parts.decoder.dtype().size_in_bytes() as f64;
         Phase {
             name,

@@ -2,6 +2,7 @@
 
 use super::Bench;
 use crate::load::open_device;
+use crate::quantise::recipe;
 use crate::{FusionError, LoadOptions, family};
 use candle_core::DType;
 use glm4v_weights::{Checkpoint, Files};
@@ -48,12 +49,13 @@ impl Bench {
         let dtype = options.dtype.map_or(DType::F32, |dtype| dtype.candle());
         let device = open_device(options.device)?;
         let checkpoint = Checkpoint::random(files);
-        let parts = family::load(checkpoint.files(), &checkpoint.weights(dtype, &device))?;
+        let weights = checkpoint.weights(dtype, &device).quantised(options.quant.map(recipe));
+        let parts = family::load(checkpoint.files(), &weights)?;
         let name = match layers {
             Some(layers) => format!("{name}, random weights, at most {layers} layers"),
             None => format!("{name}, random weights"),
         };
-        Ok(Self { name, parts: parts.into() })
+        Ok(Self { name, parts: parts.into(), quant: options.quant })
     }
 }
 
