@@ -30,6 +30,8 @@ def main():
     args = arguments()
     text, vision = config(args)
     peers = {"glm4v": lambda: glm4v(args)}
+    for quant in filter(None, args.quants.split(",")):
+        peers[f"glm4v {quant}"] = lambda quant=quant: glm4v(args, quant)
     if vision and not args.no_torch:
         peers["torch"] = torch_tower(args, vision)
     with tempfile.TemporaryDirectory() as folder:
@@ -49,11 +51,12 @@ def arguments():
     parser.add_argument("--image", default="560x560", help="sides that are multiples of 28")
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--dtype", default="bf16", choices=["f32", "bf16"])
+    parser.add_argument("--quants", default="", help="of glm4v, such as int8,q8_0,q4_k, beside --dtype")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--glm4v", default=str(ROOT / "target/release/glm4v"))
     parser.add_argument("--llama-bench", help="the program; without it llama.cpp is left out")
-    parser.add_argument("--llama-types", default="F16,Q8_0")
+    parser.add_argument("--llama-types", default="F16,Q8_0", help="F16, Q8_0, Q4_0, Q4_K (where widths are multiples of 256)")
     parser.add_argument("--no-torch", action="store_true", help="leave torch out")
     parser.add_argument("--json", action="store_true", help="print the medians as JSON too")
     return parser.parse_args()
@@ -82,10 +85,11 @@ def alternate(peers, rounds):
     return results
 
 
-def glm4v(args):
+def glm4v(args, quant=None):
     command = [args.glm4v, "bench", "--json", "--rounds", "1", "--shape", args.shape]
     command += ["--layers", str(args.layers), "--image", args.image, "--prompt", str(args.prompt)]
     command += ["--decode", str(DECODED), "--batch", "1", "--dtype", args.dtype, "--threads", str(args.threads)]
+    command += ["--quant", quant] if quant else []
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     phases = [json.loads(line) for line in lines]
     wanted = ("vision", "prefill", "decode")
@@ -120,6 +124,15 @@ def torch_tower(args, vision):
     return run
 
 
+def random_q4_k(random, columns):
+    """256 rows of random blocks, which the gguf package cannot make of numbers: two scales, then bytes."""
+    import numpy
+
+    blocks = random.integers(0, 256, (256, columns // 256, 144), numpy.uint8)
+    blocks[..., :4] = numpy.frombuffer(numpy.array([1e-3, 1e-3], numpy.float16).tobytes(), numpy.uint8)
+    return blocks.reshape(256, -1)
+
+
 def write_gguf(path, text, kind):
     """A decoder of the shape with random weights, as llama.cpp reads it (architecture `glm4`)."""
     import gguf
@@ -146,7 +159,7 @@ def write_gguf(path, text, kind):
 
     def matrix(name, rows, columns):
         drawn = random.standard_normal((256, columns), numpy.float32) / columns**0.5
-        stored = gguf.quants.quantize(drawn, form)
+        stored = random_q4_k(random, columns) if kind == "Q4_K" else gguf.quants.quantize(drawn, form)
         repeated = numpy.concatenate([stored] * -(-rows // 256))[:rows]
         writer.add_tensor(f"{name}.weight", repeated, raw_dtype=form)
 
@@ -186,13 +199,14 @@ def llama_bench(args, path):
 
 def report(args, results):
     print(f"{args.shape}, {args.layers} layers, {args.image}, {args.prompt} rows, {args.dtype}")
-    print(f"{'PHASE':<10}{'PROGRAM':<18}{'MEDIAN MS':>12}{'LEAST MS':>12}{'GLM4V IS':>12}")
+    ours = [name for name in next(iter(results.values())) if name.startswith("glm4v")]
+    print("How many times as fast as each program those of glm4v are:")
+    print(f"{'PHASE':<10}{'PROGRAM':<18}{'MEDIAN MS':>12}{'LEAST MS':>12}" + "".join(f"{name:>14}" for name in ours))
     for phase, programs in results.items():
-        ours = statistics.median(programs["glm4v"])
         for name, times in programs.items():
             median = statistics.median(times)
-            ratio = "" if name == "glm4v" else f"{median / ours:.2f} x"
-            print(f"{phase:<10}{name:<18}{median:>12.1f}{min(times):>12.1f}{ratio:>12}")
+            ratios = [f"{median / statistics.median(programs[our]):.2f} x" for our in ours]
+            print(f"{phase:<10}{name:<18}{median:>12.1f}{min(times):>12.1f}" + "".join(f"{ratio:>14}" for ratio in ratios))
     if args.json:
         print(json.dumps({p: {n: statistics.median(t) for n, t in r.items()} for p, r in results.items()}))
 
