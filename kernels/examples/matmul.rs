@@ -40,6 +40,7 @@ fn main() -> Result<()> {
         true => SHAPES.to_vec(),
         false => asked.iter().map(String::as_str).collect(),
     };
+    glm4v_kernels::keep_freed_memory();
     let limits = Limits::measure();
     let rate = |rate: f64| format!("{:.2} T", rate / 1e12);
     println!(

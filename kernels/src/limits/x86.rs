@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "functions for one processor are called after asking for it")]
 
 use super::{STEPS, SUMS, rate, sum_in_lanes};
+use crate::matmul;
+use std::arch::asm;
 use std::arch::x86_64::{
     _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
     _mm512_fmadd_ps, _mm512_set1_epi32, _mm512_set1_ps,
@@ -22,12 +24,22 @@ pub(super) fn f32_rate() -> Option<f64> {
 }
 
 pub(super) fn bf16_rate() -> Option<f64> {
+    if matmul::has_tiles() {
+        let flops = 2 * 16 * 16 * 32 * STEPS * TILE_SUMS;
+        // SAFETY: the processor has tiles, and this process may use them.
+        return Some(rate(flops, || unsafe { tiles_of_bf16() }));
+    }
     let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
     // SAFETY: the processor has AVX-512F and AVX512-BF16.
     there.then(|| rate(2 * 32 * STEPS * SUMS, || unsafe { dot_bf16() }))
 }
 
 pub(super) fn int8_rate() -> Option<f64> {
+    if matmul::has_tiles() {
+        let flops = 2 * 16 * 16 * 64 * STEPS * TILE_SUMS;
+        // SAFETY: the processor has tiles, and this process may use them.
+        return Some(rate(flops, || unsafe { tiles_of_bytes() }));
+    }
     let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
     // SAFETY: the processor has AVX-512F and AVX512-VNNI.
     there.then(|| rate(2 * 64 * STEPS * SUMS, || unsafe { dot_int8() }))
@@ -86,6 +98,40 @@ fn dot_int8() {
     }
     black_box(sums);
 }
+
+/// Tile registers that hold sums.
+const TILE_SUMS: usize = 4;
+
+/// Defines a loop of tile products; sums are what the registers begin with, zeros.
+macro_rules! tile_loop {
+    ($name:ident, $product:literal) => {
+        /// # Safety
+        /// The processor must have tiles that this process may use.
+        unsafe fn $name() {
+            // SAFETY: the registers are configured before they are used and released after that;
+            // memory is not touched.
+            unsafe {
+                asm!(
+                    "ldtilecfg [{config}]",
+                    "2:",
+                    concat!($product, " tmm0, tmm4, tmm6"),
+                    concat!($product, " tmm1, tmm4, tmm7"),
+                    concat!($product, " tmm2, tmm5, tmm6"),
+                    concat!($product, " tmm3, tmm5, tmm7"),
+                    "dec {steps}",
+                    "jnz 2b",
+                    "tilerelease",
+                    config = in(reg) matmul::whole_tiles(),
+                    steps = inout(reg) STEPS => _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+tile_loop!(tiles_of_bf16, "tdpbf16ps");
+tile_loop!(tiles_of_bytes, "tdpbusd");
 
 #[target_feature(enable = "avx512f")]
 fn sum_512(values: &[u64]) -> u64 {

@@ -41,7 +41,7 @@ impl<B: Vectors> Kernel for Avx512Blocks<B> {
 }
 
 /// How a format's lines become vectors. Every function wants the instructions.
-trait Vectors: Blocks {
+pub(super) trait Vectors: Blocks {
     /// The quantities of word `word` of 32 inputs from line `part` on: of outputs 0..16, 16..32.
     ///
     /// # Safety

@@ -4,34 +4,46 @@
 //! Matrix Multiplication": a block of packed rows stays in the second-level cache while panels of
 //! weights, a block of their inputs at a time in the first-level cache, go past it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::pack::Line;
+use super::pack::{Line, words_of};
 use super::{Kernel, PANEL, PackedMatrix, Tile};
 
 /// Lines of a panel in a block of inputs: 33 KiB, so that it stays in a first-level cache of 48.
 const BLOCK_LINES: usize = 528;
 /// Words of a packed row in a block of inputs.
 const BLOCK_WORDS: usize = 320;
-/// Rows in a block: with `BLOCK_WORDS` 600 KiB, so that it stays in a second-level cache of 1 MiB.
-const BLOCK_ROWS: usize = 480;
-/// Panels whose outputs get all blocks of inputs before the next ones do: with `BLOCK_ROWS` 2 MiB
-/// of outputs, which stay in a last-level cache while they are added to.
-const CHUNK_PANELS: usize = 32;
+/// Rows in a block: with `BLOCK_WORDS` 640 KiB, so that it stays in a second-level cache of 1 MiB.
+const BLOCK_ROWS: usize = 512;
+/// Panels whose sums get all blocks of inputs before the next ones do: with `BLOCK_ROWS` 512 KiB of
+/// sums, which stay in a second-level cache while they are added to.
+const CHUNK_PANELS: usize = 8;
 /// Tasks a thread, so that threads that are held up leave their tasks to others.
 const TASKS_PER_THREAD: usize = 4;
-/// Fewer panels a task would pack rows more often than they are worth.
-const TASK_PANELS: usize = 16;
+/// Fewer panels a task would read rows from farther away more often than they are worth.
+const TASK_PANELS: usize = 8;
 /// A product of fewer multiplications is not worth waking other threads for.
 const ALONE: usize = 1 << 18;
 
+/// What a thread needs beside rows, weights and outputs; kept, so that products do not allocate.
+struct Buffers {
+    /// A block of a panel, in another form than the weight's.
+    wide: Vec<Line>,
+    /// Sums until all inputs are in them. In the output itself a tile's rows may all lie a power of
+    /// two apart, and push one another out of the cache.
+    sums: Vec<Line>,
+}
+
 thread_local! {
-    /// A thread's packed rows; kept, so that products do not allocate.
-    static PACKED_ROWS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Buffers> =
+        const { RefCell::new(Buffers { wide: Vec::new(), sums: Vec::new() }) };
+    /// The packed rows of the last product that this thread began. Taken out while one goes on, for
+    /// a thread that waits for its tasks may begin another.
+    static PACKED_ROWS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
 /// One product to compute.
@@ -76,24 +88,38 @@ impl<'a> Product<'a> {
         Self { weight, x, rows, bias: bias.unwrap_or(ZEROS), out, width }
     }
 
+    /// Rows that are multiplied.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How wide the rows are.
+    pub(super) fn inputs(&self) -> usize {
+        self.weight.inputs
+    }
+
     /// Rows `rows` of `x`, from input `first` on to the end of the row.
     fn rows_from<const R: usize>(&self, row: usize, inputs: &Range<usize>) -> [&'a [f32]; R] {
         let width = self.weight.inputs;
         std::array::from_fn(|r| &self.x[(row + r) * width..][..width][inputs.clone()])
     }
 
-    /// Where the tile at `row` and panel `panel` goes. Later blocks of inputs add to what is there.
-    fn tile(&self, row: usize, panel: usize, first_block: bool) -> Tile {
+    /// Where the tile at `row` and panel `panel` goes: from the bias to `sums`, rows of [`PANEL`], to
+    /// the output, as blocks of inputs are the `first` or the `last`.
+    fn tile(&self, row: usize, panel: usize, sums: *mut f32, [first, last]: [bool; 2]) -> Tile {
         let column = panel * PANEL;
         let columns = PANEL.min(self.weight.outputs - column);
-        // SAFETY: `new` has checked that the output has these rows and columns.
-        let out = unsafe { self.out.0.add(row * self.width + column) };
         let bias = if self.bias.len() == self.weight.outputs { column } else { 0 };
-        let (seed, seed_stride) = match first_block {
+        let (seed, seed_stride) = match first {
             true => (self.bias[bias..].as_ptr(), 0),
-            false => (out.cast_const(), self.width),
+            false => (sums.cast_const(), PANEL),
         };
-        Tile { seed, seed_stride, out, stride: self.width, columns }
+        let (out, stride) = match last {
+            // SAFETY: `new` has checked that the output has these rows and columns.
+            true => (unsafe { self.out.0.add(row * self.width + column) }, self.width),
+            false => (sums, PANEL),
+        };
+        Tile { seed, seed_stride, out, stride, columns }
     }
 }
 
@@ -105,6 +131,7 @@ pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
     }
     let row_blocks = product.rows.div_ceil(BLOCK_ROWS);
     let block_rows = product.rows.div_ceil(row_blocks).next_multiple_of(K::ROWS);
+    let plan = Plan::of::<K>(&product, block_rows);
     let row_blocks = product.rows.div_ceil(block_rows);
     let work = product.rows * product.weight.inputs * product.weight.outputs;
     let parts = match work < ALONE {
@@ -114,15 +141,87 @@ pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
     let least = if product.rows <= K::ROWS { 1 } else { TASK_PANELS };
     let task_panels = panels.div_ceil(parts).max(least);
     let parts = panels.div_ceil(task_panels);
+    let mut buffer = PACKED_ROWS.take();
+    grow(&mut buffer, (product.rows * K::ROW_WORDS * plan.steps).div_ceil(16));
+    let packed = &mut words_of(&mut buffer)[..product.rows * K::ROW_WORDS * plan.steps];
+    pack_all(kernel, &product, &plan, packed, work < ALONE || product.rows <= K::ROWS);
     let task = |index: usize| {
         let (block, part) = (index / parts, index % parts);
-        let rows = block * block_rows..product.rows.min((block + 1) * block_rows);
+        let rows = plan.rows(block);
+        let words = K::ROW_WORDS * plan.steps;
+        let packed = &packed[rows.start * words..rows.end * words];
         let panels = part * task_panels..panels.min((part + 1) * task_panels);
-        multiply_block(kernel, &product, rows, panels);
+        multiply_block(kernel, &product, &plan, rows, packed, panels);
     };
     match row_blocks * parts {
         1 => task(0),
         tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+    }
+    PACKED_ROWS.set(buffer);
+}
+
+/// How a product is cut into blocks.
+struct Plan {
+    all_rows: usize,
+    /// Rows of a block.
+    block_rows: usize,
+    /// Steps of all inputs.
+    steps: usize,
+    /// Steps of a block.
+    block_steps: usize,
+}
+
+impl Plan {
+    fn of<K: Kernel>(product: &Product<'_>, block_rows: usize) -> Self {
+        let steps = product.weight.inputs.div_ceil(K::STEP);
+        // A single tile's rows are read once: then nothing is gained by blocks of inputs.
+        let block_steps = match product.rows <= K::ROWS {
+            true => steps.max(1),
+            false => (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1),
+        };
+        Self { all_rows: product.rows, block_rows, steps, block_steps }
+    }
+
+    /// The rows of a block.
+    fn rows(&self, block: usize) -> Range<usize> {
+        block * self.block_rows..self.all_rows.min((block + 1) * self.block_rows)
+    }
+
+    /// The steps of each block; without inputs there is one without steps.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + Clone + use<> {
+        let (steps, block) = (self.steps, self.block_steps);
+        (0..steps.max(1)).step_by(block).map(move |start| start..steps.min(start + block))
+    }
+}
+
+/// Packs all rows: block of rows after block, in each block of inputs after block.
+fn pack_all<K: Kernel>(
+    kernel: &K,
+    product: &Product<'_>,
+    plan: &Plan,
+    packed: &mut [u32],
+    alone: bool,
+) {
+    if packed.is_empty() {
+        return;
+    }
+    let pack = |(block, packed): (usize, &mut [u32])| {
+        let rows = plan.rows(block);
+        let pack = |(part, packed): (usize, &mut [u32])| {
+            let first = part * plan.block_steps;
+            let steps = first..plan.steps.min(first + plan.block_steps);
+            pack_rows(kernel, product, &rows, &steps, packed);
+        };
+        let size = rows.len() * K::ROW_WORDS * plan.block_steps;
+        match alone {
+            true => packed.chunks_mut(size).enumerate().for_each(pack),
+            false => packed.par_chunks_mut(size).enumerate().for_each(pack),
+        }
+    };
+    let size = plan.block_rows * K::ROW_WORDS * plan.steps;
+    match alone {
+        true => packed.chunks_mut(size).enumerate().for_each(pack),
+        false => packed.par_chunks_mut(size).enumerate().for_each(pack),
     }
 }
 
@@ -130,49 +229,56 @@ pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
 fn multiply_block<K: Kernel>(
     kernel: &K,
     product: &Product<'_>,
+    plan: &Plan,
     rows: Range<usize>,
+    packed: &[u32],
     panels: Range<usize>,
 ) {
-    let steps = product.weight.inputs.div_ceil(K::STEP);
-    // A single tile's rows are read once: then nothing is gained by blocks of inputs.
-    let block = match rows.len() <= K::ROWS {
-        true => steps.max(1),
-        false => (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1),
-    };
-    let row_words = rows.len() * K::ROW_WORDS;
-    PACKED_ROWS.with_borrow_mut(|packed| {
-        packed.resize(packed.len().max(row_words * steps), 0);
-        let blocks = (0..steps.max(1)).step_by(block).map(|start| start..steps.min(start + block));
-        for steps in blocks.clone() {
-            let packed = &mut packed[row_words * steps.start..row_words * steps.end];
-            pack_rows(kernel, product, &rows, &steps, packed);
-        }
+    let (row_words, panel_sums) = (rows.len() * K::ROW_WORDS, rows.len() * PANEL);
+    BUFFERS.with_borrow_mut(|Buffers { wide, sums }| {
+        let parts = if plan.block_steps < plan.steps { CHUNK_PANELS } else { 0 };
+        grow(sums, parts * panel_sums / 16);
+        let sums = words_of(sums).as_mut_ptr().cast::<f32>();
+        let lines = |here: &Range<usize>, panel: usize| {
+            let lines = &product.weight.lines[panel * plan.steps * K::LINES..];
+            &lines[here.start * K::LINES..here.end * K::LINES]
+        };
         for first in panels.clone().step_by(CHUNK_PANELS) {
             let chunk = first..panels.end.min(first + CHUNK_PANELS);
-            for (steps_here, panel) in blocks
-                .clone()
-                .flat_map(|steps| chunk.clone().map(move |panel| (steps.clone(), panel)))
-            {
-                let packed = &packed[row_words * steps_here.start..row_words * steps_here.end];
-                let lines = &product.weight.lines[panel * steps * K::LINES..][..steps * K::LINES];
-                let lines = &lines[steps_here.start * K::LINES..steps_here.end * K::LINES];
-                multiply_panel(kernel, packed, lines, rows.len(), |row| {
-                    product.tile(rows.start + row, panel, steps_here.start == 0)
+            let mut order = plan
+                .blocks()
+                .flat_map(|here| chunk.clone().map(move |panel| (here.clone(), panel)))
+                .peekable();
+            while let Some((here, panel)) = order.next() {
+                let next = order.peek().map_or(&[][..], |(here, panel)| lines(here, *panel));
+                let ends = [here.start == 0, here.end == plan.steps];
+                let packed = &packed[row_words * here.start..row_words * here.end];
+                let lines = kernel.widen(lines(&here, panel), wide);
+                multiply_panel(kernel, packed, lines, next, rows.clone(), |row| {
+                    let place = (panel - first) * panel_sums + (row - rows.start) * PANEL;
+                    product.tile(row, panel, sums.wrapping_add(place), ends)
                 });
             }
         }
     });
+    kernel.finish();
 }
 
-/// Calls `$call` with the constant `$r` equal to `$rows`, which is at most `$most` and 12.
+/// Makes a buffer at least so long.
+fn grow(buffer: &mut Vec<Line>, lines: usize) {
+    buffer.resize(buffer.len().max(lines), Line([0; 16]));
+}
+
+/// Calls `$call` with the constant `$r` equal to `$rows`, which is at most `$most` and 32.
 macro_rules! with_rows {
     ($rows:expr, $most:expr, $r:ident => $call:expr) => {
-        with_rows!(@ $rows, $most, $r, $call, 1 2 3 4 5 6 7 8 9 10 11 12)
+        with_rows!(@ $rows, $most, $r, $call, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+            17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
     };
     (@ $rows:expr, $most:expr, $r:ident, $call:expr, $($n:literal)*) => {
         match $rows {
             $($n if const { $n <= $most } => { const $r: usize = $n; $call })*
-            _ => unreachable!("a tile has from 1 to 12 rows"),
+            _ => unreachable!("a tile has from 1 to 32 rows"),
         }
     };
 }
@@ -194,19 +300,37 @@ fn pack_rows<K: Kernel>(
     }
 }
 
-/// Multiplies all packed rows with a block of a panel; `tile` says where row `row` goes.
+/// Multiplies packed rows with a block of a panel, whose `next` one is asked for meanwhile; `tile`
+/// says where row `row` goes.
 fn multiply_panel<K: Kernel>(
     kernel: &K,
     packed: &[u32],
     lines: &[Line],
-    rows: usize,
+    next: &[Line],
+    rows: Range<usize>,
     tile: impl Fn(usize) -> Tile,
 ) {
-    let words = lines.len() / K::LINES * K::ROW_WORDS;
-    for row in (0..rows).step_by(K::ROWS) {
-        let count = K::ROWS.min(rows - row);
-        let packed = &packed[row * words..][..count * words];
+    let words = packed.len() / rows.len().max(1);
+    let tiles = rows.len().div_ceil(K::ROWS);
+    for (index, row) in rows.clone().step_by(K::ROWS).enumerate() {
+        if tiles > 1 {
+            prefetch(&next[next.len() * index / tiles..next.len() * (index + 1) / tiles]);
+        }
+        let count = K::ROWS.min(rows.end - row);
+        let packed = &packed[(row - rows.start) * words..][..count * words];
         let tile = tile(row);
         with_rows!(count, K::ROWS, R => kernel.tile::<R>(packed, lines, &tile));
     }
+}
+
+/// Asks for lines to be brought to the second-level cache.
+fn prefetch(lines: &[Line]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in lines {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *line).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = lines;
 }

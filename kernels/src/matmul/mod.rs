@@ -7,6 +7,10 @@
 //! form of weight, and faster ones for the instruction sets that [`Isa::detect`] finds.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_widen;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_blocks;
@@ -34,6 +38,8 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::{detected as has_tiles, whole_tiles};
 use gemm::multiply;
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
@@ -52,12 +58,21 @@ trait Kernel: Sync {
     /// Lines that a step of a panel takes.
     const LINES: usize;
 
-    /// Packs `R` rows of activations, word by word: word `w` of row `r` goes to `w · R + r`.
-    /// Inputs past the rows' end are zeros.
+    /// Packs `R` rows of activations as [`Kernel::tile`] reads them: mostly word by word, word `w` of
+    /// row `r` at `w · R + r`. Inputs past the rows' end are zeros.
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]);
+
+    /// The lines that [`Kernel::tile`] wants in place of those of a panel; as they are, unless many
+    /// rows that meet them are worth making others, in `wide`.
+    fn widen<'a>(&self, lines: &'a [Line], _wide: &'a mut Vec<Line>) -> &'a [Line] {
+        lines
+    }
 
     /// Multiplies `R` packed rows with as many steps of a panel, and writes the tile.
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile);
+
+    /// Ends a thread's tiles of a task, and gives back what they hold of the processor.
+    fn finish(&self) {}
 }
 
 /// Where a tile's outputs go.
@@ -103,6 +118,8 @@ enum Isa {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 impl Isa {
@@ -110,6 +127,9 @@ impl Isa {
     fn detect() -> Self {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
+            if amx::detected() {
+                return Self::Amx;
+            }
             if avx512::detected() {
                 return Self::Avx512;
             }
@@ -229,6 +249,8 @@ impl PackedMatrix {
             (Isa::Avx2, form) => avx2::multiply(form, product),
             #[cfg(target_arch = "x86_64")]
             (Isa::Avx512, form) => avx512::multiply(form, product),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Amx, form) => amx::multiply(form, product),
             (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
             (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
             (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),

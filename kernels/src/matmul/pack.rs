@@ -76,6 +76,13 @@ pub(super) fn fill_panels(
     lines
 }
 
+/// The words of lines, one after another.
+pub(super) fn words_of(lines: &mut [Line]) -> &mut [u32] {
+    let words = lines.len() * 16;
+    // SAFETY: a line is 16 words, without gaps, and aligned more strictly than they are.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), words) }
+}
+
 /// Writes `value` to every place, which makes the slice an ordinary one.
 fn write_all(places: &mut [MaybeUninit<Line>], value: Line) -> &mut [Line] {
     for place in places.iter_mut() {
