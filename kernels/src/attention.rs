@@ -7,8 +7,12 @@ mod product;
 
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use crate::simd::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::tiles;
 use blocked::{Heads, Problem, attend};
 use candle_core::{DType, Device, Result, Storage, Tensor};
+#[cfg(target_arch = "x86_64")]
+use format::Tiled;
 use format::{Pairs, Single};
 use std::ops::Deref;
 
@@ -104,6 +108,8 @@ fn on_cpu(precision: Precision, q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) 
     };
     let level = Level::widest();
     let attended = match precision == Precision::Bf16 && level.multiplies_pairs() {
+        #[cfg(target_arch = "x86_64")]
+        true if tiles::detected() => attend::<Tiled>(&problem, level),
         true => attend::<Pairs>(&problem, level),
         false => attend::<Single>(&problem, level),
     };
@@ -216,8 +222,13 @@ mod tests {
             {
                 assert!((found - wanted).abs() < 3e-5, "{level:?}, {size}, {mask:?}: {at}");
             }
+            let mut in_bf16 = vec![attend::<Pairs>(&problem, level)];
+            #[cfg(target_arch = "x86_64")]
+            if level == Level::Avx512Bf16 && tiles::detected() {
+                in_bf16.push(attend::<Tiled>(&problem, level));
+            }
             for (at, (found, wanted)) in
-                attend::<Pairs>(&problem, level).iter().zip(&wanted).enumerate()
+                in_bf16.iter().flat_map(|found| found.iter().zip(&wanted)).enumerate()
             {
                 let off = (found - wanted).abs();
                 assert!(

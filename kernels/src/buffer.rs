@@ -10,15 +10,24 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Values of no particular content. Goes back to its thread when it is dropped.
-pub(crate) struct Buffer(Vec<f32>);
+/// Values that a cache line holds.
+const LINE: usize = 16;
+
+/// Values of no particular content, from the start of a cache line on. Go back to their thread when
+/// they are dropped.
+pub(crate) struct Buffer {
+    values: Vec<f32>,
+    start: usize,
+    length: usize,
+}
 
 impl Buffer {
     /// Takes a buffer of `length` values, a used one where there is one.
     pub(crate) fn take(length: usize) -> Self {
         let mut values = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        values.resize(length, 0.0);
-        Self(values)
+        values.resize(length + LINE, 0.0);
+        let start = values.as_ptr().align_offset(64).min(LINE);
+        Self { values, start, length }
     }
 
     /// Takes a buffer of `length` zeros.
@@ -31,7 +40,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let values = std::mem::take(&mut self.0);
+        let values = std::mem::take(&mut self.values);
         SPARE.with_borrow_mut(|spare| {
             if spare.len() < KEPT {
                 spare.push(values);
@@ -44,13 +53,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.values[self.start..][..self.length]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.values[self.start..][..self.length]
     }
 }
 

@@ -18,6 +18,8 @@ mod norm;
 mod rotary;
 mod rows;
 mod simd;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod trace;
 
 pub use allocator::keep_freed_memory;

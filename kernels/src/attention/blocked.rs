@@ -66,12 +66,12 @@ impl Problem<'_> {
 
     /// Words of a query or key.
     pub(super) fn row_words<F: Format>(&self) -> usize {
-        self.d.div_ceil(F::VALUES)
+        F::words(self.d)
     }
 
     /// Channels of a value, filled up to whole registers.
-    pub(super) fn padded_d<L: Lanes>(&self) -> usize {
-        self.d.next_multiple_of(L::COUNT)
+    pub(super) fn padded_d<L: Lanes, F: Format>(&self) -> usize {
+        self.d.next_multiple_of(L::COUNT * F::REGISTERS)
     }
 }
 
@@ -133,7 +133,7 @@ impl<F: Format> Task for Chunk<'_, F> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let problem = self.problem;
-        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L>());
+        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L, F>());
         let rows = self.queries * problem.group();
         let room = padded(rows);
         let block_size = block_words::<L, F>(problem);
@@ -165,6 +165,7 @@ impl<F: Format> Task for Chunk<'_, F> {
             // SAFETY: the caller's promise.
             unsafe { self.attend_block::<L>(block * BLOCK, packed, &queries, &mut state) };
         }
+        F::finish();
         self.write(&state, padded_d);
     }
 }
@@ -204,7 +205,7 @@ impl<F: Format> Chunk<'_, F> {
         state: &mut State,
     ) {
         let problem = self.problem;
-        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L>());
+        let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L, F>());
         let group = problem.group();
         let rows = self.queries * group;
         let count = problem.seen(self.first + self.queries - 1).min(start + BLOCK) - start;
@@ -237,7 +238,7 @@ impl<F: Format> Chunk<'_, F> {
         for column in (0..padded_d).step_by(panel) {
             let product = Product {
                 rows: rows - first_row,
-                depth: count.div_ceil(F::VALUES),
+                depth: F::words(count),
                 registers: (padded_d - column).min(panel) / L::COUNT,
                 strides: [BLOCK, padded_d, padded_d],
                 adds: true,
@@ -304,7 +305,7 @@ impl State {
                 }
                 F::store(weights, scores.add(i / F::VALUES));
             }
-            let words = whole / F::VALUES..count.div_ceil(F::VALUES);
+            let words = whole / F::VALUES..F::words(count);
             for word in words {
                 *scores.add(word) = 0.0; // the keys after `seen`
             }

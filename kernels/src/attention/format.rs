@@ -2,13 +2,25 @@
 
 #![allow(unsafe_code, reason = "the loops work on registers")]
 
+use super::product::Product;
 use crate::simd::{Lanes, bf16_pair};
+#[cfg(target_arch = "x86_64")]
+use crate::tiles;
 
 /// Operands in words of 32 bits, kept as values of f32 are. A word holds one or two values, which
 /// are neighbours along what a product sums over.
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// Values of a word.
     const VALUES: usize;
+    /// Words that a product sums over together: rows are filled up with zeros to whole ones of them.
+    const STEP: usize = 1;
+    /// Registers that a product's columns come in.
+    const REGISTERS: usize = 1;
+
+    /// Words of so many values.
+    fn words(values: usize) -> usize {
+        values.div_ceil(Self::VALUES).next_multiple_of(Self::STEP)
+    }
 
     /// The word of a value and, where words hold two, its neighbour.
     fn word(first: f32, second: f32) -> f32;
@@ -29,6 +41,8 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
     /// Writes the words of a row whose values, times `scale`, are summed over.
     #[inline(always)]
     fn along(row: &[f32], scale: f32, to: &mut [f32]) {
+        let (to, rest) = to.split_at_mut(row.len().div_ceil(Self::VALUES));
+        rest.fill(0.0);
         let whole = row.chunks_exact(Self::VALUES);
         if let (Some(last), [rest]) = (to.last_mut(), whole.remainder()) {
             *last = Self::word(rest * scale, 0.0);
@@ -37,6 +51,24 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
             *to = Self::word(values[0] * scale, values[Self::VALUES - 1] * scale);
         }
     }
+
+    /// Multiplies where products are not made of [`Self::dot`]; says whether it has.
+    ///
+    /// # Safety
+    /// As [`Product::run`].
+    #[inline(always)]
+    unsafe fn multiply(
+        _product: &Product,
+        _left: *const f32,
+        _right: *const f32,
+        _result: *mut f32,
+    ) -> bool {
+        false
+    }
+
+    /// Ends a thread's products of one task.
+    #[inline(always)]
+    fn finish() {}
 
     /// Writes the words of rows that are neighbours, of which there is a second where words hold
     /// two values.
@@ -95,5 +127,78 @@ impl Format for Pairs {
     unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { values[0].pairs(values[1]).store(to) }
+    }
+}
+
+/// Values rounded to bf16, two a word, which AMX multiplies. Used only where its tiles were detected.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(super) struct Tiled;
+
+#[cfg(target_arch = "x86_64")]
+impl Format for Tiled {
+    const VALUES: usize = 2;
+    const STEP: usize = tiles::WORDS;
+    const REGISTERS: usize = 2;
+
+    #[inline(always)]
+    fn word(first: f32, second: f32) -> f32 {
+        Pairs::word(first, second)
+    }
+
+    #[inline(always)]
+    unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { Pairs::dot(a, b, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { Pairs::store(values, to) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        product: &Product,
+        left: *const f32,
+        right: *const f32,
+        result: *mut f32,
+    ) -> bool {
+        const ZEROS: &[f32] = &[0.0; tiles::COLUMNS];
+        let [left_stride, right_stride, out_stride] = product.strides;
+        for row in (0..product.rows).step_by(tiles::ROWS) {
+            for column in (0..product.registers * 16).step_by(tiles::COLUMNS) {
+                // SAFETY: rows and columns are those of the caller's promise; registers are even
+                // in number, and the depth is whole steps, by this format's own constants. Tiles
+                // were detected where the format is used.
+                unsafe {
+                    let out = result.add(row * out_stride + column);
+                    let (seed, seed_stride) = match product.adds {
+                        true => (out.cast_const(), out_stride),
+                        false => (ZEROS.as_ptr(), 0),
+                    };
+                    tiles::Product {
+                        seed,
+                        seed_stride,
+                        out,
+                        out_stride,
+                        left: left.add(row * left_stride).cast(),
+                        left_stride,
+                        left_step: tiles::WORDS,
+                        right: right.add(column).cast(),
+                        right_stride,
+                        steps: product.depth / tiles::WORDS,
+                    }
+                    .run((product.rows - row).min(tiles::ROWS));
+                }
+            }
+        }
+        true
+    }
+
+    fn finish() {
+        // SAFETY: tiles were detected where the format is used.
+        unsafe { tiles::release() };
     }
 }

@@ -24,7 +24,7 @@ impl<F: Format> Task for BlockSize<'_, F> {
 /// See [`BlockSize`].
 #[inline(always)]
 pub(super) fn block_words<L: Lanes, F: Format>(problem: &Problem<'_>) -> usize {
-    BLOCK * problem.row_words::<F>() + BLOCK / F::VALUES * problem.padded_d::<L>()
+    BLOCK * problem.row_words::<F>() + BLOCK / F::VALUES * problem.padded_d::<L, F>()
 }
 
 /// Lays a block of keys and values of one head out.
@@ -47,7 +47,7 @@ impl<F: Format> Task for Pack<'_, F> {
         let count = BLOCK.min(keys - first);
         let (to_keys, to_values) = std::mem::take(&mut self.to).split_at_mut(BLOCK * words);
         self.pack_keys(first, count, L::COUNT * L::PANEL, to_keys);
-        self.pack_values(first, count, self.problem.padded_d::<L>(), to_values);
+        self.pack_values(first, count, self.problem.padded_d::<L, F>(), to_values);
     }
 }
 
@@ -78,7 +78,7 @@ impl<F: Format> Pack<'_, F> {
             true => v.row(self.kv_head, first + key, d),
             false => &zeros,
         };
-        let rows = to.chunks_exact_mut(padded_d).take(count.div_ceil(F::VALUES));
+        let rows = to.chunks_exact_mut(padded_d).take(F::words(count));
         for (word, to) in rows.enumerate() {
             let key = word * F::VALUES;
             F::across(row(key), row(key + F::VALUES - 1), &mut to[..d]);

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "functions for one processor are called after asking for it")]
 
 use super::{STEPS, SUMS, rate, sum_in_lanes};
-use crate::matmul;
+use crate::tiles;
 use std::arch::asm;
 use std::arch::x86_64::{
     _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
@@ -24,7 +24,7 @@ pub(super) fn f32_rate() -> Option<f64> {
 }
 
 pub(super) fn bf16_rate() -> Option<f64> {
-    if matmul::has_tiles() {
+    if tiles::detected() {
         let flops = 2 * 16 * 16 * 32 * STEPS * TILE_SUMS;
         // SAFETY: the processor has tiles, and this process may use them.
         return Some(rate(flops, || unsafe { tiles_of_bf16() }));
@@ -35,7 +35,7 @@ pub(super) fn bf16_rate() -> Option<f64> {
 }
 
 pub(super) fn int8_rate() -> Option<f64> {
-    if matmul::has_tiles() {
+    if tiles::detected() {
         let flops = 2 * 16 * 16 * 64 * STEPS * TILE_SUMS;
         // SAFETY: the processor has tiles, and this process may use them.
         return Some(rate(flops, || unsafe { tiles_of_bytes() }));
@@ -111,8 +111,8 @@ macro_rules! tile_loop {
             // SAFETY: the registers are configured before they are used and released after that;
             // memory is not touched.
             unsafe {
+                tiles::configure(tiles::ROWS);
                 asm!(
-                    "ldtilecfg [{config}]",
                     "2:",
                     concat!($product, " tmm0, tmm4, tmm6"),
                     concat!($product, " tmm1, tmm4, tmm7"),
@@ -120,11 +120,10 @@ macro_rules! tile_loop {
                     concat!($product, " tmm3, tmm5, tmm7"),
                     "dec {steps}",
                     "jnz 2b",
-                    "tilerelease",
-                    config = in(reg) matmul::whole_tiles(),
                     steps = inout(reg) STEPS => _,
-                    options(nostack),
+                    options(nostack, nomem),
                 );
+                tiles::release();
             }
         }
     };

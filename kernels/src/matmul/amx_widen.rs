@@ -3,11 +3,12 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::amx::{self, ROWS, WORDS};
+use super::amx;
 use super::avx512_blocks::Vectors;
 use super::blocks::ROW_BLOCK;
 use super::pack::Line;
 use super::{Kernel, Tile, int8};
+use crate::tiles::{self, ROWS, WORDS};
 
 /// Weights in the blocks of `B`. Made only where tiles were detected.
 pub(super) struct WideBlocks<B>(PhantomData<B>);
@@ -51,7 +52,7 @@ impl<B: Vectors> Kernel for WideBlocks<B> {
 
     fn finish(&self) {
         // SAFETY: the value exists, so tiles were detected.
-        unsafe { amx::release() }
+        unsafe { tiles::release() }
     }
 }
 
@@ -97,7 +98,7 @@ impl Kernel for WideBytes {
 
     fn finish(&self) {
         // SAFETY: the value exists, so tiles were detected.
-        unsafe { amx::release() }
+        unsafe { tiles::release() }
     }
 }
 

@@ -38,8 +38,6 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use amx::{detected as has_tiles, whole_tiles};
 use gemm::multiply;
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
