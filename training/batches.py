@@ -1,4 +1,5 @@
 """Samples of one size to tensors, made in a process of its own."""
+import functools
 import os
 import random
 
@@ -89,7 +90,7 @@ PATCHES_PER_BATCH = 3600
 def make(r, stage, encoder):
     """One batch of a stage, all images of one size. Stages come one after another in training, each wider than the last."""
     easy = stage.endswith("_easy")
-    if stage.startswith("glyphs"):
+    if stage.startswith("glyphs") or stage == "heads":
         return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])
     if stage.startswith("words"):
         size, one = (r.randint(3, 5), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
@@ -115,19 +116,38 @@ def _stretched(r, one, width, height, easy):
 def _mixed(r, easy):
     """Charts above all, lines, paragraphs and images without text; a size in units of 28 pixels."""
     kind = r.random()
+    if easy:
+        return _easy(r, kind)
     if kind < 0.05:
-        return (r.randint(4, 10), r.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
-    if kind < (0.33 if easy else 0.3):
-        if easy or r.random() < 0.2:
-            return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy and r.random() < 0.5)
+        return (r.randint(4, 12), r.randint(3, 10)), lambda w, h: samples.without_text(r, w, h)
+    if kind < 0.25:
+        if r.random() < 0.2:
+            return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h)
         return (r.randint(3, 20), r.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
-    if not easy and kind < 0.43:
+    if kind < 0.47:
         return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
-    if not easy and kind < 0.52:
+    if kind < 0.57:
         return (r.randint(6, 14), r.randint(4, 10)), r.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
-    if not easy and kind < 0.62 and matplotlib_charts.drawn():
+    if kind < 0.69 and matplotlib_charts.drawn():
         size = r.choice(list(matplotlib_charts.drawn()))
         return (size[0] // samples.UNIT, size[1] // samples.UNIT), _as_drawn(r)
+    if kind < 0.78:
+        width, height = r.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
+        draw = samples.series_chart if r.random() < 0.7 else functools.partial(samples.chart, turns=8, labelled=False)
+        return (width // samples.UNIT, height // samples.UNIT), lambda w, h: draw(r, w, h)
+    return _chart(r, easy)
+
+
+def _easy(r, kind):
+    """Lines in plain fonts, simple charts, and a few images without text."""
+    if kind < 0.05:
+        return (r.randint(4, 10), r.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
+    if kind < 0.33:
+        return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, r.random() < 0.5)
+    return _chart(r, True)
+
+
+def _chart(r, easy):
     sizes = samples.CHART_SIZES if r.random() < (0.6 if easy else 0.85) else samples.LARGE_CHART_SIZES
     width, height = r.choice(sizes)
     return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=8)

@@ -11,15 +11,18 @@ LONG = ("Convert the chart to a table.", "Describe this image.")
 
 
 class Chart:
-    """The data of a chart, and whether its values are written beside the marks."""
+    """The data of a chart; without labels its values are to be read off the axis, and are tenths of its top."""
 
-    def __init__(self, r, most, test, easy=False):
-        self.kind = r.choice(["bar", "bar", "bar", "hbar", "line", "pie"])
+    def __init__(self, r, most, test, easy=False, labelled=True):
+        self.labelled = labelled
+        self.kind = r.choice(["bar", "bar", "bar", "hbar", "line", "pie"] if labelled else ["bar", "bar", "line"])
         n = r.randint(2, most)
         self.names = categories(r, n, test, easy)
         top = r.choice([10, 20, 50, 100, 200, 500, 1000])
         self.top = top
-        if not easy and r.random() < 0.15:
+        if not labelled:
+            self.values = [str(r.randint(1, 10) * top // 10) for _ in range(n)]
+        elif not easy and r.random() < 0.15:
             self.values = [f"{r.randint(1, top)}.{r.randint(0, 9)}" for _ in range(n)]
         else:
             self.values = [str(r.randint(1, top)) for _ in range(n)]
@@ -68,9 +71,9 @@ def _frame(canvas, label):
 def _axes(r, canvas, chart, label, top):
     """Ticks on the left, when there are any; returns the left edge of the plot."""
     left, _, right, bottom, _ = _frame(canvas, label)
-    if r.random() < 0.6:
+    if r.random() < 0.6 or not chart.labelled:
         left += int(label.getlength(str(chart.top))) + 4
-        steps = r.choice([2, 4, 5])
+        steps = r.choice([2, 4, 5] if chart.labelled else [5, 10])
         for i in range(steps + 1):
             value = chart.top * i / steps
             if value != int(value):
@@ -94,7 +97,8 @@ def _bars(r, canvas, chart, label):
         y = bottom - (bottom - top) * float(value) / chart.top
         canvas.draw.rectangle((x0, y, x1, bottom), fill=COLOURS[colour])
         canvas.text(((x0 + x1) / 2, bottom + 3), name, label, anchor="ma")
-        canvas.text(((x0 + x1) / 2, y - 2), value, label, anchor="ms")
+        if chart.labelled:
+            canvas.text(((x0 + x1) / 2, y - 2), value, label, anchor="ms")
 
 
 def _horizontal_bars(r, canvas, chart, label):
@@ -122,7 +126,8 @@ def _line(r, canvas, chart, label):
     for (x, y), name, value in zip(points, chart.names, chart.values):
         canvas.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
         canvas.text((x, bottom + 3), name, label, anchor="ma")
-        canvas.text((x, y - 6), value, label, anchor="ms")
+        if chart.labelled:
+            canvas.text((x, y - 6), value, label, anchor="ms")
 
 
 def _pie(r, canvas, chart, label):

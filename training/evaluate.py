@@ -14,6 +14,8 @@ import charts
 import matplotlib_charts
 import photographs
 import samples
+import series_charts
+import vega_charts
 from canvas import TEST_FONTS, Canvas, choose_font, text_width
 from words import token
 
@@ -50,6 +52,31 @@ def chart_of_matplotlib(r):
     canvas.image = matplotlib_charts.draw(r, data, r.choice([400, 448, 480]), r.choice([300, 336]), r.choice(TEST_FONTS))
     wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]
     return (canvas, [r.choice(wanted)]) if wanted else chart_of_matplotlib(r)
+
+
+def chart_of_vega(r):
+    """A chart drawn by Vega-Lite in a theme that training did not draw."""
+    width = r.choice([400, 448, 480])
+    data = matplotlib_charts.data_or_series(r, True, width)
+    asking = series_charts if isinstance(data, series_charts.Series) else charts
+    canvas = Canvas(1, 1)
+    canvas.image = vega_charts.draw(r, data, width, r.choice([300, 336]), r.choice(TEST_FONTS))
+    wanted = [t for t in asking.questions(r, data, 20) if t[0] not in charts.LONG]
+    return (canvas, [r.choice(wanted)]) if wanted else chart_of_vega(r)
+
+
+def chart_of_series(r):
+    """Grouped and stacked bars, several lines, scatter plots."""
+    canvas, turns = samples.series_chart(r, *r.choice(samples.CHART_SIZES[2:]), test=True, turns=20)
+    wanted = [t for t in turns if t[0] not in charts.LONG]
+    return (canvas, [r.choice(wanted)]) if wanted else chart_of_series(r)
+
+
+def chart_without_values(r):
+    """Bars and lines whose values are to be read off the axis."""
+    canvas, turns = samples.chart(r, *r.choice(samples.CHART_SIZES), test=True, turns=20, labelled=False)
+    wanted = [t for t in turns if t[0] not in charts.LONG]
+    return (canvas, [r.choice(wanted)]) if wanted else chart_without_values(r)
 
 
 def chart_table(r):
@@ -121,7 +148,7 @@ def main():
     n = int(sys.argv[sys.argv.index("--n") + 1]) if "--n" in sys.argv else 60
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for task in (line, paragraph, chart, chart_of_matplotlib, chart_table, no_text):
+        for task in (line, paragraph, chart, chart_of_matplotlib, chart_of_vega, chart_of_series, chart_without_values, chart_table, no_text):
             r = random.Random(SEED)
             pairs = []
             for i in range(n):

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 import charts
+import series_charts
 from canvas import TRAIN_FONTS
 
 matplotlib.use("Agg")
@@ -33,7 +34,7 @@ def draw(r, chart, width, height, font_file, styles=STYLES):
         font_manager.fontManager.addfont(font_file)
         pyplot.rcParams.update({"font.family": name, "font.size": r.randint(9, 11)})
         figure, axes = pyplot.subplots(figsize=(width / 100, height / 100), dpi=100)
-        _marks(r, axes, chart)
+        (_series if isinstance(chart, series_charts.Series) else _marks)(r, axes, chart)
         axes.set_title(chart.title)
         figure.tight_layout()
         out = io.BytesIO()
@@ -58,6 +59,34 @@ def _marks(r, axes, chart):
     else:
         wedges, _ = axes.pie(numbers, colors=colours, startangle=r.randint(0, 360))
         axes.legend(wedges, [f"{n} {v}" for n, v in zip(chart.names, chart.values)], loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def _series(r, axes, chart):
+    places, bottom = np.arange(len(chart.names)), np.zeros(len(chart.names))
+    width = 0.84 / len(chart.series) if chart.kind == "grouped" else 0.7
+    for i, (name, numbers, colour) in enumerate(zip(chart.series, chart.numbers(), chart.colours)):
+        colour = tuple(v / 255 for v in charts.COLOURS[colour])
+        if chart.kind == "lines":
+            axes.plot(places, numbers, color=colour, marker="o", label=name)
+            for x, value in enumerate(numbers):
+                axes.annotate(str(value), (x, value), textcoords="offset points", xytext=(0, 5), ha="center")
+        elif chart.kind == "grouped":
+            axes.bar_label(axes.bar(places + width * (i - (len(chart.series) - 1) / 2), numbers, width, color=colour, label=name))
+        else:
+            axes.bar_label(axes.bar(places, numbers, width, bottom, color=colour, label=name), label_type="center")
+            bottom += numbers
+    axes.set_xticks(places, chart.names)
+    axes.margins(y=0.25)
+    axes.legend(fontsize=9, ncols=len(chart.series), loc="upper center", frameon=r.random() < 0.5)
+
+
+def data_or_series(r, test, width):
+    """A simple chart, or one of several series, whose labels have room."""
+    while r.random() < 0.4:
+        chart = series_charts.Series(r, 4, test)
+        if not series_charts.crowded(chart, width - 60):
+            return chart
+    return data(r, test, 4 if width < 350 else 6)
 
 
 def data(r, test, most=6):
@@ -86,7 +115,7 @@ def main():
     for width, height in TRAIN_SIZES:
         made = []
         for _ in range(count // len(TRAIN_SIZES)):
-            chart = data(r, False, 4 if width < 350 else 6)
+            chart = data_or_series(r, False, width)
             made.append((np.asarray(draw(r, chart, width, height, r.choice(TRAIN_FONTS), TRAIN_STYLES)), chart))
         with open(os.path.join(folder, f"{width}x{height}_{seed}.pickle"), "wb") as file:
             pickle.dump(made, file)

@@ -5,6 +5,7 @@ from PIL import Image, ImageFilter
 import charts
 import matplotlib_charts
 import photographs
+import series_charts
 from canvas import Canvas, choose_font, colours, text_width
 from words import token, word
 
@@ -117,19 +118,28 @@ def without_text(r, width, height):
 
 
 def drawn_chart(r, width, height, turns=8):
-    """One of the charts that matplotlib drew beforehand, with questions of its own each time."""
+    """One of the charts that matplotlib or Vega drew beforehand, with questions of its own each time."""
     pixels, data = r.choice(matplotlib_charts.drawn()[width, height])
     canvas = Canvas(1, 1)
     canvas.image, canvas.glyphs = Image.fromarray(pixels), None
-    return canvas, charts.questions(r, data, turns)
+    asking = series_charts if isinstance(data, series_charts.Series) else charts
+    return canvas, asking.questions(r, data, turns)
+
+
+def series_chart(r, width, height, test=False, turns=8):
+    """A chart of several series, or a scatter plot."""
+    data = series_charts.Scatter(r, test) if r.random() < 0.2 else series_charts.Series(r, 4, test)
+    while isinstance(data, series_charts.Series) and series_charts.crowded(data, width):
+        data = series_charts.Series(r, 4, test)
+    return series_charts.draw(r, data, width, height, test), series_charts.questions(r, data, turns)
 
 
 CHART_SIZES = [(224, 168), (252, 196), (280, 196), (308, 224), (336, 252)]
 LARGE_CHART_SIZES = [(392, 308), (448, 336)]
 
 
-def chart(r, width, height, easy=False, test=False, turns=5):
+def chart(r, width, height, easy=False, test=False, turns=5, labelled=True):
     most = 4 if width < 280 else 6 if width < 400 else 8
-    data = charts.Chart(r, most, test, easy)
+    data = charts.Chart(r, most, test, easy, labelled)
     canvas = charts.draw(r, data, width, height, easy, test)
     return canvas, charts.questions(r, data, turns)

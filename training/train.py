@@ -1,11 +1,12 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--drawn FOLDER]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--from-model FOLDER] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--drawn FOLDER]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
 one goes on from it. Stages and their shares of the time are in `STAGES` unless given. `--weights`
-takes the weights of another run's `last.pt` (its optimiser state is left behind); `--tower`
+takes the weights of another run's `last.pt` (its optimiser state is left behind), `--from-model` those of an
+exported folder, which has no heads: a stage `heads` first teaches these alone; `--tower`
 takes the tower from another one again; `--drawn` is a folder of charts drawn by
 matplotlib beforehand; with `--freeze-tower` only what comes after the tower's features learns, at less than half the cost.
 """
@@ -21,9 +22,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from safetensors.torch import load_file
+
 import batches
 import matplotlib_charts
-import samples
+import model as graph
 import tokens
 from model import VISION, Nano
 from optim import Muon, split_parameters
@@ -85,6 +88,17 @@ def is_tower(name):
     return "glyph_head" in name or ".visual." in name and "downsample" not in name and "merger" not in name
 
 
+def is_head(name):
+    """Whether a parameter reads glyphs and is thrown away after training."""
+    return "glyph_head" in name or "token_head" in name
+
+
+def compile_blocks():
+    """Fuses what stands between the products; one compilation serves all sizes."""
+    for block in (graph.VisionBlock, graph.DecoderLayer):
+        block.forward = torch.compile(block.forward, dynamic=True)
+
+
 def stage_at(stages, share):
     """Name and glyph weight of the stage in which `share` (0 to 1) of the time has passed."""
     for name, part, weight in stages:
@@ -136,7 +150,7 @@ def average_gradients(model):
 
 
 class Run:
-    def __init__(self, folder, minutes, stages=STAGES, start=None, tower=None, freeze_tower=False, decay=0.7):
+    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7):
         self.decay = decay
         self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
@@ -145,12 +159,15 @@ class Run:
         if os.path.exists(path):
             self.tokenizer = tokens.Tokenizer.from_file(path)
         else:
-            beside = os.path.join(os.path.dirname(start or ""), "tokenizer.json")
-            self.tokenizer = tokens.Tokenizer.from_file(beside) if start else tokens.build()
+            beside = os.path.join(folder_of_model or os.path.dirname(start or ""), "tokenizer.json")
+            self.tokenizer = tokens.Tokenizer.from_file(beside) if start or folder_of_model else tokens.build()
             self.tokenizer.save(path)
         self.model = Trainee(tokens.VOCAB_SIZE, freeze_tower)
         if start:
             self.model.load_state_dict(torch.load(start, weights_only=True)["model"])
+        if folder_of_model:
+            weights = load_file(os.path.join(folder_of_model, "model.safetensors"))
+            self.model.nano.load_state_dict({k: v.float() for k, v in weights.items()})
         if tower:
             read = torch.load(tower, weights_only=True)["model"]
             self.model.load_state_dict({k: v for k, v in read.items() if is_tower(k)}, strict=False)
@@ -203,7 +220,7 @@ class Run:
                 losses = self.model.losses(batch)
             glyphs = losses["token_glyph"] + (0.0 if self.model.freeze_tower else losses["glyph"])
             loss = losses.get("answer", 0.0) + glyph_weight * glyphs
-            self._update(loss, learning_rate(share, self.decay))
+            self._update(loss, learning_rate(share, self.decay), heads_alone=name == "heads")
             self._average(share)
             self.spent += agreed(time.time() - started)
             self.step += 1
@@ -220,13 +237,16 @@ class Run:
         if rank() == 0:
             self.save()
 
-    def _update(self, loss, scale):
+    def _update(self, loss, scale, heads_alone=False):
         for optimiser, rate in ((self.muon, MUON_LR), (self.adam, ADAM_LR)):
             optimiser.zero_grad()
             for group in optimiser.param_groups:
                 group["lr"] = rate * scale
         loss.backward()
         average_gradients(self.model)
+        if heads_alone:
+            for parameter_name, p in self.model.named_parameters():
+                p.grad = p.grad if is_head(parameter_name) else None
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.muon.step()
         self.adam.step()
@@ -238,6 +258,7 @@ def main():
     parser.add_argument("minutes", type=float)
     parser.add_argument("--stages", type=parse_stages, default=STAGES)
     parser.add_argument("--weights")
+    parser.add_argument("--from-model")
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
@@ -247,7 +268,8 @@ def main():
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
-    Run(a.run, a.minutes, a.stages, a.weights, a.tower, a.freeze_tower, a.decay).train()
+    compile_blocks()
+    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay).train()
 
 
 if __name__ == "__main__":

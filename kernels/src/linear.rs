@@ -12,8 +12,8 @@ use crate::matmul::{Form, PackedMatrix, Values, multiply_all};
 ///
 /// On a CPU, weights in f32, in bf16 and in the commonest of GGUF's blocks are packed for this
 /// crate's own kernels when the layer is made. Those in bf16 round what they multiply to bf16 and
-/// sum in f32; those in blocks round it to 8 bits a number, as llama.cpp does. Other weights, and
-/// those on a GPU, are multiplied by candle.
+/// sum in f32; those in blocks round it to 8 bits a number, as llama.cpp does, or with AMX and many
+/// rows to bf16. Other weights, and those on a GPU, are multiplied by candle.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Weights whose outputs stand side by side; all are `in` wide.
