@@ -38,13 +38,24 @@ const KEPT: [&str; 4] = ["mlp.gate.weight", "position_embedding", "eh_proj", "ro
 const TABLES: [&str; 5] =
     ["embed_tokens", "word_embeddings", "lm_head", "output_layer", "shared_head.head"];
 
+/// Embedding tables and heads get no fewer bits than this.
+const LEAST_OF_TABLES: BlockType = BlockType::Q6K;
+
+/// The form of embedding tables and heads beside layers of a form.
+pub(crate) fn of_tables(layers: Quantisation) -> Quantisation {
+    match layers {
+        Quantisation::Blocks(blocks) => Quantisation::Blocks(blocks.max(LEAST_OF_TABLES)),
+        Quantisation::Int8 => layers,
+    }
+}
+
 fn choose(blocks: BlockType, name: &str, shape: &[usize]) -> Option<BlockType> {
     let [_, width] = *shape else { return None };
     if !name.ends_with(".weight") || KEPT.iter().any(|kept| name.contains(kept)) {
         return None;
     }
     let table = TABLES.iter().any(|table| name.contains(table));
-    let wanted = if table { blocks.max(BlockType::Q6K) } else { blocks };
+    let wanted = if table { blocks.max(LEAST_OF_TABLES) } else { blocks };
     [wanted, with_smaller_blocks(wanted)]
         .into_iter()
         .find(|blocks| width > 0 && width.is_multiple_of(blocks.block_size()))

@@ -9,8 +9,10 @@ use glm4v_vision::{EvaClipConfig, Glm4vVisionConfig, TowerFlavour};
 pub(super) struct Cost {
     /// Multiplications and additions.
     pub(super) flops: f64,
-    /// Weights read, counted once a pass.
+    /// Weights of layers read, counted once a pass.
     pub(super) weights: f64,
+    /// Weights of the head read; they may have more bits than the layers'.
+    pub(super) head: f64,
     /// Keys and values read from the cache, counted once for each row of the pass.
     pub(super) cached: f64,
 }
@@ -40,7 +42,8 @@ pub(super) fn decoder(config: &DecoderConfig, rows: usize, earlier: usize) -> Co
     let seen = rows * earlier + rows * (rows + 1.0) / 2.0;
     Cost {
         flops: 2.0 * (rows * layers + head) + 4.0 * config.layers as f64 * q_width * seen,
-        weights: layers + head,
+        weights: layers,
+        head,
         cached: 2.0 * config.layers as f64 * kv_width * seen,
     }
 }
@@ -68,6 +71,7 @@ fn glm4v_tower(config: &Glm4vVisionConfig, flavour: TowerFlavour, patches: f64) 
     Cost {
         flops: 2.0 * patches * (trunk + projector / merge) + attention,
         weights: trunk + projector,
+        head: 0.0,
         cached: 0.0,
     }
 }
@@ -84,6 +88,7 @@ fn eva_clip_tower(config: &EvaClipConfig, decoder: &DecoderConfig, patches: f64)
         flops: 2.0 * (rows * layers * layer + patches * (hidden * patch + projector / 4.0))
             + 4.0 * layers * rows * rows * hidden,
         weights: hidden * patch + layers * layer + projector,
+        head: 0.0,
         cached: 0.0,
     }
 }

@@ -8,6 +8,7 @@ pub use glm4v_kernels::Limits;
 pub use shapes::shapes;
 
 use crate::family::Parts;
+use crate::quantise::of_tables;
 use crate::visual::VisionModel;
 use crate::{FusionError, Model};
 use candle_core::{DType, Tensor};
@@ -189,6 +190,7 @@ impl Bench {
         let median = timings.get(timings.len() / 2).copied().unwrap_or(f64::NAN);
         let plain = self.dtype().size_in_bytes() as f64;
         let weight = self.quant.map_or(plain, Quantisation::bytes_per_number);
+        let head = self.quant.map_or(plain, |quant| of_tables(quant).bytes_per_number());
         let cached = self.parts.decoder.dtype().size_in_bytes() as f64;
         Phase {
             name,
@@ -197,8 +199,10 @@ impl Bench {
             least_ms: timings.first().copied().unwrap_or(f64::NAN) * 1e3,
             tokens_per_second: cost.map(|(_, tokens)| tokens as f64 / median),
             tflops: cost.map(|(cost, _)| cost.flops / median / 1e12),
-            gigabytes_per_second: cost
-                .map(|(cost, _)| (cost.weights * weight + cost.cached * cached) / median / 1e9),
+            gigabytes_per_second: cost.map(|(cost, _)| {
+                let bytes = cost.weights * weight + cost.head * head + cost.cached * cached;
+                bytes / median / 1e9
+            }),
         }
     }
 }
