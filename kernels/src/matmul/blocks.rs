@@ -245,7 +245,7 @@ pub(super) fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &m
     let words = part_words::<B>();
     for (r, row) in rows.into_iter().enumerate() {
         for (part, values) in row.as_chunks::<ROW_BLOCK>().0.iter().enumerate() {
-            let (quantities, scale) = quantise(values);
+            let (quantities, scale) = round(values);
             let packed = &mut packed[part * words * R..][..words * R];
             for (word, bytes) in quantities.as_chunks::<4>().0.iter().enumerate() {
                 packed[word * R + r] = u32::from_le_bytes(bytes.map(i8::cast_unsigned));
@@ -262,13 +262,13 @@ pub(super) fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &m
     }
 }
 
-/// 32 values as signed bytes and their scale.
+/// Values as signed bytes, and what a byte of 1 stands for: the largest value becomes ±127.
 #[inline(always)]
-fn quantise(values: &[f32; ROW_BLOCK]) -> ([i8; ROW_BLOCK], f32) {
+pub(super) fn round<const N: usize>(values: &[f32; N]) -> ([i8; N], f32) {
     // Adding and taking away 1.5 · 2²³ rounds to the nearest integer, to the even one of two.
     const ROUND: f32 = 12_582_912.0;
-    let mut largest = [0.0f32; 8];
-    for values in values.as_chunks::<8>().0 {
+    let mut largest = [0.0f32; 16];
+    for values in values.as_chunks::<16>().0 {
         for (largest, value) in largest.iter_mut().zip(values) {
             let size = value.abs();
             *largest = if size > *largest { size } else { *largest };
@@ -276,10 +276,9 @@ fn quantise(values: &[f32; ROW_BLOCK]) -> ([i8; ROW_BLOCK], f32) {
     }
     let largest = largest.into_iter().fold(0.0, f32::max);
     let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    let round = |value: &f32| ((value * factor + ROUND) - ROUND) as i32 as i8;
-    let mut quantities = [0; ROW_BLOCK];
-    for (quantity, value) in quantities.iter_mut().zip(values) {
-        *quantity = round(value);
+    let mut bytes = [0; N];
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        *byte = ((value * factor + ROUND) - ROUND) as i32 as i8;
     }
-    (quantities, largest / 127.0)
+    (bytes, largest / 127.0)
 }

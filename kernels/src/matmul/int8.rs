@@ -6,6 +6,7 @@
 //! hundredth of the work, and an outlier's harm to 256 inputs ("vector-wise quantisation",
 //! Dettmers et al. 2022, `LLM.int8()`, cut into blocks of inputs).
 
+use super::blocks::round;
 use super::pack::{Line, fill_panels};
 use super::{Kernel, PANEL, Tile, Values, plain};
 
@@ -63,27 +64,6 @@ pub(super) fn pack_rows<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
             packed[(WORDS + 1) * R + r] = (-i32::from(ZERO) * sum).cast_unsigned();
         }
     }
-}
-
-/// Values as signed bytes, and what a byte of 1 stands for.
-#[inline(always)]
-fn round(values: &[f32; STEP]) -> ([i8; STEP], f32) {
-    // Adding and taking away 1.5 · 2²³ rounds to the nearest integer, to the even one of two.
-    const ROUND: f32 = 12_582_912.0;
-    let mut largest = [0.0f32; 16];
-    for values in values.as_chunks::<16>().0 {
-        for (largest, value) in largest.iter_mut().zip(values) {
-            let size = value.abs();
-            *largest = if size > *largest { size } else { *largest };
-        }
-    }
-    let largest = largest.into_iter().fold(0.0, f32::max);
-    let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    let mut bytes = [0; STEP];
-    for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = ((value * factor + ROUND) - ROUND) as i32 as i8;
-    }
-    (bytes, largest / 127.0)
 }
 
 /// The plain kernel.
