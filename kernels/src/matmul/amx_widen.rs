@@ -167,8 +167,7 @@ fn widen_word(
         let quantity = _mm512_cvtepi32_ps(quantity);
         _mm512_castps_si512(_mm512_fmadd_ps(quantity, scales[half], offsets[half]))
     };
-    for half in 0..2 {
-        let word = words[half];
+    for (half, word) in words.into_iter().enumerate() {
         let first = value(half, _mm512_and_si512(word, byte));
         let second = value(half, _mm512_and_si512(_mm512_srli_epi32::<8>(word), byte));
         let third = value(half, _mm512_and_si512(_mm512_srli_epi32::<16>(word), byte));
