@@ -58,10 +58,9 @@ def chart_of_vega(r):
     """A chart drawn by Vega-Lite in a theme that training did not draw."""
     width = r.choice([400, 448, 480])
     data = matplotlib_charts.data_or_series(r, True, width)
-    asking = series_charts if isinstance(data, series_charts.Series) else charts
     canvas = Canvas(1, 1)
     canvas.image = vega_charts.draw(r, data, width, r.choice([300, 336]), r.choice(TEST_FONTS))
-    wanted = [t for t in asking.questions(r, data, 20) if t[0] not in charts.LONG]
+    wanted = [t for t in series_charts.questions(r, data, 20) if t[0] not in charts.LONG]
     return (canvas, [r.choice(wanted)]) if wanted else chart_of_vega(r)
 
 

@@ -122,8 +122,7 @@ def drawn_chart(r, width, height, turns=8):
     pixels, data = r.choice(matplotlib_charts.drawn()[width, height])
     canvas = Canvas(1, 1)
     canvas.image, canvas.glyphs = Image.fromarray(pixels), None
-    asking = series_charts if isinstance(data, series_charts.Series) else charts
-    return canvas, asking.questions(r, data, turns)
+    return canvas, series_charts.questions(r, data, turns)
 
 
 def series_chart(r, width, height, test=False, turns=8):

@@ -147,7 +147,9 @@ def _scatter(r, canvas, data, label, top):
 
 
 def questions(r, data, most):
-    """As `charts.questions`: short ones in random order, then a long one; or a long one alone."""
+    """As `charts.questions`, which a simple chart is left to: short ones in random order, then a long one; or a long one alone."""
+    if isinstance(data, charts.Chart):
+        return charts.questions(r, data, most)
     short, long = _about_scatter(data) if isinstance(data, Scatter) else _about_series(r, data)
     r.shuffle(short)
     if r.random() < 0.3:

@@ -2,10 +2,11 @@
 //!
 //! A panel of bf16 weights is already in the order in which a tile product wants its right side.
 //! Weights of other forms become bf16, a block of a panel at a time, before many rows meet them:
-//! that costs little beside the product, and only activations are rounded further. Products of few
-//! rows wait for memory, and are left to the kernels with AVX-512.
+//! that costs little beside the product, and rounds what their bits stand for to bf16. Products of
+//! few rows wait for memory, and are left to the kernels with AVX-512.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use super::amx_widen::{WideBlocks, WideBytes};
 use super::gemm::{Product, multiply as gemm};
@@ -14,7 +15,7 @@ use super::{Form, Kernel, PANEL, Tile, avx512, blocks};
 use crate::tiles::{self, ROWS, WORDS};
 
 /// Inputs that a step multiplies.
-pub(super) const STEP: usize = 2 * WORDS;
+const STEP: usize = 2 * WORDS;
 /// Products of fewer rows go to the kernels with AVX-512.
 pub(super) const LEAST_ROWS: usize = 24;
 
@@ -26,39 +27,82 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where tiles were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
-    // Bytes are padded to whole steps and blocks are whole ones; a panel of bf16 ends with its inputs.
-    let whole = form != Form::Bf16 || product.inputs().is_multiple_of(STEP);
-    if form == Form::F32 || product.rows() < LEAST_ROWS || !whole {
+    if product.rows() < LEAST_ROWS {
         return avx512::multiply(form, product);
     }
     match form {
-        Form::F32 => unreachable!("sent to AVX-512 above"),
-        Form::Bf16 => gemm(&Bf16(()), product),
-        // SAFETY: the instructions are there, as asserted above; so in the next four.
-        Form::Int8 => gemm(&unsafe { WideBytes::new() }, product),
-        // SAFETY: as above.
-        Form::Q8_0 => gemm(&unsafe { WideBlocks::<blocks::Q8_0>::new() }, product),
-        // SAFETY: as above.
-        Form::Q4_0 => gemm(&unsafe { WideBlocks::<blocks::Q4_0>::new() }, product),
-        // SAFETY: as above.
-        Form::Q4K => gemm(&unsafe { WideBlocks::<blocks::Q4K>::new() }, product),
-        // SAFETY: as above.
-        Form::Q6K => gemm(&unsafe { WideBlocks::<blocks::Q6K>::new() }, product),
+        // A panel of bf16 ends with its inputs; other forms have whole steps.
+        Form::Bf16 if product.inputs().is_multiple_of(STEP) => tiled::<Bf16>(product),
+        Form::F32 | Form::Bf16 => avx512::multiply(form, product),
+        Form::Int8 => tiled::<WideBytes>(product),
+        Form::Q8_0 => tiled::<WideBlocks<blocks::Q8_0>>(product),
+        Form::Q4_0 => tiled::<WideBlocks<blocks::Q4_0>>(product),
+        Form::Q4K => tiled::<WideBlocks<blocks::Q4K>>(product),
+        Form::Q6K => tiled::<WideBlocks<blocks::Q6K>>(product),
     }
 }
 
-/// bf16 weights. Made only where tiles were detected.
-struct Bf16(());
+/// Computes a product with weights of one form in tiles, which were [`detected`].
+fn tiled<W: Weights>(product: Product<'_>) {
+    gemm(&Tiles(PhantomData::<W>), product);
+}
 
-impl Kernel for Bf16 {
-    const ROWS: usize = ROWS;
+/// A form of weights, and how tiles get them.
+pub(super) trait Weights: Send + Sync {
+    /// Inputs of a step.
+    const STEP: usize;
+    /// Lines of a panel's step as they are stored.
+    const LINES: usize;
+    /// Whether the lines are bf16 as they are stored.
+    const STORED: bool = false;
+
+    /// Writes a step's stored lines as bf16, `STEP` lines.
+    ///
+    /// # Safety
+    /// The machine must have what [`avx512::detected`] looks for; there must be `LINES` stored
+    /// lines.
+    unsafe fn widen(lines: &[Line], wide: &mut [Line]);
+}
+
+/// bf16 weights.
+struct Bf16;
+
+impl Weights for Bf16 {
     const STEP: usize = STEP;
-    const ROW_WORDS: usize = WORDS;
     const LINES: usize = STEP;
+    const STORED: bool = true;
+
+    unsafe fn widen(lines: &[Line], wide: &mut [Line]) {
+        wide.copy_from_slice(lines);
+    }
+}
+
+/// Products in tiles. Made only where tiles were detected.
+struct Tiles<W>(PhantomData<W>);
+
+impl<W: Weights> Kernel for Tiles<W> {
+    const ROWS: usize = ROWS;
+    const STEP: usize = W::STEP;
+    const ROW_WORDS: usize = W::STEP / STEP * WORDS;
+    const LINES: usize = W::LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         // SAFETY: the value exists, so the instructions were detected.
         unsafe { pack(&rows, packed) }
+    }
+
+    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
+        if W::STORED {
+            return lines;
+        }
+        let count = lines.len() / W::LINES * W::STEP;
+        wide.resize(wide.len().max(count), Line([0; 16]));
+        let wide = &mut wide[..count];
+        for (lines, wide) in lines.chunks_exact(W::LINES).zip(wide.chunks_exact_mut(W::STEP)) {
+            // SAFETY: the value exists, so the instructions were detected; the lines are a step's.
+            unsafe { W::widen(lines, wide) };
+        }
+        wide
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
@@ -79,7 +123,7 @@ impl Kernel for Bf16 {
 /// # Safety
 /// The machine must have AVX-512F and AVX512-BF16.
 #[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn pack(rows: &[&[f32]], packed: &mut [u32]) {
+unsafe fn pack(rows: &[&[f32]], packed: &mut [u32]) {
     let steps = packed.len() / (WORDS * rows.len().max(1));
     for (r, row) in rows.iter().enumerate() {
         for step in 0..steps {
@@ -106,7 +150,7 @@ pub(super) unsafe fn pack(rows: &[&[f32]], packed: &mut [u32]) {
 /// # Safety
 /// The machine must have tiles that this process may use; the tile's places must be readable and
 /// writable, and no other task may touch them.
-pub(super) unsafe fn tile_bf16(rows: usize, packed: &[u32], panel: &[Line], tile: &Tile) {
+unsafe fn tile_bf16(rows: usize, packed: &[u32], panel: &[Line], tile: &Tile) {
     let steps = panel.len() / STEP;
     assert!((1..=ROWS).contains(&rows) && panel.len() == steps * STEP);
     assert_eq!(packed.len(), steps * rows * WORDS, "rows and panel must have the same steps");

@@ -3,102 +3,37 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::amx;
+use super::amx::Weights;
 use super::avx512_blocks::Vectors;
 use super::blocks::ROW_BLOCK;
+use super::int8;
 use super::pack::Line;
-use super::{Kernel, Tile, int8};
-use crate::tiles::{self, ROWS, WORDS};
 
-/// Weights in the blocks of `B`. Made only where tiles were detected.
+/// Weights in the blocks of `B`.
 pub(super) struct WideBlocks<B>(PhantomData<B>);
 
-impl<B> WideBlocks<B> {
-    /// # Safety
-    /// [`amx::detected`] must have said that there are tiles.
-    pub(super) const unsafe fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<B: Vectors> Kernel for WideBlocks<B> {
-    const ROWS: usize = ROWS;
+impl<B: Vectors> Weights for WideBlocks<B> {
     const STEP: usize = B::STEP;
-    const ROW_WORDS: usize = B::STEP / amx::STEP * WORDS;
     const LINES: usize = B::LINES;
 
-    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        // SAFETY: the value exists, so the instructions were detected.
-        unsafe { amx::pack(&rows, packed) }
-    }
-
-    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
-        let count = lines.len() / B::LINES * B::STEP;
-        wide.resize(wide.len().max(count), Line([0; 16]));
-        let wide = &mut wide[..count];
-        for (lines, wide) in lines.chunks_exact(B::LINES).zip(wide.chunks_exact_mut(B::STEP)) {
-            // SAFETY: the value exists, so the instructions were detected; the lines are those of
-            // a stored block.
-            unsafe { widen_blocks::<B>(lines, wide) };
-        }
-        wide
-    }
-
-    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        // SAFETY: the value exists, so the instructions were detected; whoever made the tile
-        // vouches for its places.
-        unsafe { amx::tile_bf16(R, rows, panel, tile) }
-    }
-
-    fn finish(&self) {
-        // SAFETY: the value exists, so tiles were detected.
-        unsafe { tiles::release() }
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn widen(lines: &[Line], wide: &mut [Line]) {
+        // SAFETY: the caller's promise.
+        unsafe { widen_blocks::<B>(lines, wide) }
     }
 }
 
-/// Weights of a byte each. Made only where tiles were detected.
-pub(super) struct WideBytes(());
+/// Weights of a byte each.
+pub(super) struct WideBytes;
 
-impl WideBytes {
-    /// # Safety
-    /// [`amx::detected`] must have said that there are tiles.
-    pub(super) const unsafe fn new() -> Self {
-        Self(())
-    }
-}
-
-impl Kernel for WideBytes {
-    const ROWS: usize = ROWS;
+impl Weights for WideBytes {
     const STEP: usize = int8::STEP;
-    const ROW_WORDS: usize = int8::STEP / amx::STEP * WORDS;
     const LINES: usize = int8::LINES;
 
-    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        // SAFETY: the value exists, so the instructions were detected.
-        unsafe { amx::pack(&rows, packed) }
-    }
-
-    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
-        let count = lines.len() / int8::LINES * int8::STEP;
-        wide.resize(wide.len().max(count), Line([0; 16]));
-        let wide = &mut wide[..count];
-        for (lines, wide) in lines.chunks_exact(int8::LINES).zip(wide.chunks_exact_mut(int8::STEP))
-        {
-            // SAFETY: the value exists, so the instructions were detected; the lines are a step's.
-            unsafe { widen_bytes(lines, wide) };
-        }
-        wide
-    }
-
-    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        // SAFETY: the value exists, so the instructions were detected; whoever made the tile
-        // vouches for its places.
-        unsafe { amx::tile_bf16(R, rows, panel, tile) }
-    }
-
-    fn finish(&self) {
-        // SAFETY: the value exists, so tiles were detected.
-        unsafe { tiles::release() }
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    unsafe fn widen(lines: &[Line], wide: &mut [Line]) {
+        // SAFETY: the caller's promise.
+        unsafe { widen_bytes(lines, wide) }
     }
 }
 

@@ -22,6 +22,9 @@ const BLOCK_ROWS: usize = 512;
 /// Panels whose sums get all blocks of inputs before the next ones do: with `BLOCK_ROWS` 512 KiB of
 /// sums, which stay in a second-level cache while they are added to.
 const CHUNK_PANELS: usize = 8;
+/// Words of rows that are packed at a time: 64 MiB, so that a large picture's rows do not double.
+/// Fewer in tests, so that small products take several passes too.
+const PASS_WORDS: usize = if cfg!(test) { 1 << 16 } else { 16 << 20 };
 /// Tasks a thread, so that threads that are held up leave their tasks to others.
 const TASKS_PER_THREAD: usize = 4;
 /// Fewer panels a task would read rows from farther away more often than they are worth.
@@ -132,32 +135,51 @@ pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
     let row_blocks = product.rows.div_ceil(BLOCK_ROWS);
     let block_rows = product.rows.div_ceil(row_blocks).next_multiple_of(K::ROWS);
     let plan = Plan::of::<K>(&product, block_rows);
+    let block_words = block_rows * K::ROW_WORDS * plan.steps;
+    let together = (PASS_WORDS / block_words.max(1)).max(1);
     let row_blocks = product.rows.div_ceil(block_rows);
-    let work = product.rows * product.weight.inputs * product.weight.outputs;
-    let parts = match work < ALONE {
-        true => 1,
-        false => (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(row_blocks),
-    };
-    let least = if product.rows <= K::ROWS { 1 } else { TASK_PANELS };
-    let task_panels = panels.div_ceil(parts).max(least);
-    let parts = panels.div_ceil(task_panels);
     let mut buffer = PACKED_ROWS.take();
-    grow(&mut buffer, (product.rows * K::ROW_WORDS * plan.steps).div_ceil(16));
-    let packed = &mut words_of(&mut buffer)[..product.rows * K::ROW_WORDS * plan.steps];
-    pack_all(kernel, &product, &plan, packed, work < ALONE || product.rows <= K::ROWS);
-    let task = |index: usize| {
-        let (block, part) = (index / parts, index % parts);
-        let rows = plan.rows(block);
-        let words = K::ROW_WORDS * plan.steps;
-        let packed = &packed[rows.start * words..rows.end * words];
-        let panels = part * task_panels..panels.min((part + 1) * task_panels);
-        multiply_block(kernel, &product, &plan, rows, packed, panels);
+    for first in (0..row_blocks).step_by(together) {
+        let blocks = first..row_blocks.min(first + together);
+        multiply_pass(kernel, &product, &plan, blocks, panels, &mut buffer);
+    }
+    PACKED_ROWS.set(buffer);
+}
+
+/// Packs some blocks of rows, and multiplies them with all panels.
+fn multiply_pass<K: Kernel>(
+    kernel: &K,
+    product: &Product<'_>,
+    plan: &Plan,
+    blocks: Range<usize>,
+    panels: usize,
+    buffer: &mut Vec<Line>,
+) {
+    let rows = plan.rows(blocks.start).start..plan.rows(blocks.end - 1).end;
+    let row_words = K::ROW_WORDS * plan.steps;
+    let alone = rows.len() * product.weight.inputs * product.weight.outputs < ALONE;
+    let one_tile = product.rows <= K::ROWS;
+    grow(buffer, (rows.len() * row_words).div_ceil(16));
+    let packed = &mut words_of(buffer)[..rows.len() * row_words];
+    pack_all(kernel, product, plan, blocks.start, packed, alone || one_tile);
+    let parts = match alone {
+        true => 1,
+        false => (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(blocks.len()),
     };
-    match row_blocks * parts {
+    let task_panels = panels.div_ceil(parts).max(if one_tile { 1 } else { TASK_PANELS });
+    let parts = panels.div_ceil(task_panels);
+    let task = |index: usize| {
+        let (block, part) = (blocks.start + index / parts, index % parts);
+        let here = plan.rows(block);
+        let packed =
+            &packed[(here.start - rows.start) * row_words..(here.end - rows.start) * row_words];
+        let panels = part * task_panels..panels.min((part + 1) * task_panels);
+        multiply_block(kernel, product, plan, here, packed, panels);
+    };
+    match blocks.len() * parts {
         1 => task(0),
         tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
     }
-    PACKED_ROWS.set(buffer);
 }
 
 /// How a product is cut into blocks.
@@ -194,34 +216,41 @@ impl Plan {
     }
 }
 
-/// Packs all rows: block of rows after block, in each block of inputs after block.
+/// Packs the rows from block `first` on: block of rows after block, in each block of inputs after
+/// block.
 fn pack_all<K: Kernel>(
     kernel: &K,
     product: &Product<'_>,
     plan: &Plan,
+    first: usize,
     packed: &mut [u32],
     alone: bool,
 ) {
     if packed.is_empty() {
         return;
     }
-    let pack = |(block, packed): (usize, &mut [u32])| {
-        let rows = plan.rows(block);
-        let pack = |(part, packed): (usize, &mut [u32])| {
-            let first = part * plan.block_steps;
-            let steps = first..plan.steps.min(first + plan.block_steps);
-            pack_rows(kernel, product, &rows, &steps, packed);
-        };
-        let size = rows.len() * K::ROW_WORDS * plan.block_steps;
-        match alone {
-            true => packed.chunks_mut(size).enumerate().for_each(pack),
-            false => packed.par_chunks_mut(size).enumerate().for_each(pack),
-        }
-    };
     let size = plan.block_rows * K::ROW_WORDS * plan.steps;
+    each_chunk(packed, size, alone, |block, packed| {
+        let rows = plan.rows(first + block);
+        let size = rows.len() * K::ROW_WORDS * plan.block_steps;
+        each_chunk(packed, size, alone, |part, packed| {
+            let start = part * plan.block_steps;
+            let steps = start..plan.steps.min(start + plan.block_steps);
+            pack_rows(kernel, product, &rows, &steps, packed);
+        });
+    });
+}
+
+/// Does `work` with each chunk of `size` words, on this thread `alone` or on all.
+fn each_chunk(
+    words: &mut [u32],
+    size: usize,
+    alone: bool,
+    work: impl Fn(usize, &mut [u32]) + Sync + Send,
+) {
     match alone {
-        true => packed.chunks_mut(size).enumerate().for_each(pack),
-        false => packed.par_chunks_mut(size).enumerate().for_each(pack),
+        true => words.chunks_mut(size).enumerate().for_each(|(i, words)| work(i, words)),
+        false => words.par_chunks_mut(size).enumerate().for_each(|(i, words)| work(i, words)),
     }
 }
 

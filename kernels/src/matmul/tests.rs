@@ -92,6 +92,8 @@ fn products_of_several_blocks_and_tasks_are_right() {
         check(31, 545, 1103, form, true);
         check(75, 161, 1088, form, true); // inputs of whole tiles, in three blocks
         check(40, 64, 64, form, false);
+        check(1100, 40, 67, form, true); // three blocks of rows
+        check(1100, 40, 256, form, true); // in three, of whole tiles
         check(1, 2055, 777, form, false);
     }
 }
