@@ -32,6 +32,7 @@
 //! |---|---|
 //! | ask one question | [`Model::ask`], or [`Model::stream`] for the tokens as they come |
 //! | ask many about the same images | [`Model::ask_many`] |
+//! | answer for several threads at once | [`DecodeTogether`] |
 //! | keep an image's visual tokens | [`Model::embed`], then [`Model::stream_visual`] |
 //! | hold a conversation | [`Model::chat`] |
 //! | let the model call tools | `tools` in [`GenerateOptions`], [`Answer::tool_calls`], [`Chat::observe`] |
@@ -46,9 +47,9 @@
 //! [`LoadOptions::hub`] is `None`.
 
 pub use glm4v_fusion::{
-    AlphaMode, Answer, CacheOptions, CacheType, CancelToken, Chat, Chunk, DeviceChoice, Draft,
-    DraftCounts, FinishReason, FloatType, FusionError as Error, GenerateOptions, Generation,
-    Grammar, Grounding, HubOptions, Image, ImageOptions, LoadOptions, Message, Model, ModelInfo,
-    NANO, Part, PullEvent, Quantisation, Reply, Role, Timings, TokenScore, ToolCall, Usage,
-    VideoFile, VideoMetadata, VisualTokens,
+    AlphaMode, Answer, CacheOptions, CacheType, CancelToken, Chat, Chunk, DecodeTogether,
+    DeviceChoice, Draft, DraftCounts, FinishReason, FloatType, FusionError as Error,
+    GenerateOptions, Generation, Grammar, Grounding, HubOptions, Image, ImageOptions, LoadOptions,
+    Message, Model, ModelInfo, NANO, Part, PullEvent, Quantisation, Reply, Role, Timings,
+    TokenScore, ToolCall, Usage, VideoFile, VideoMetadata, VisualTokens,
 };

@@ -2,10 +2,10 @@
 import torch
 
 
-def orthogonalise(g, steps=5):
-    """Newton-Schulz iteration towards the nearest orthogonal matrix, in bf16, which it tolerates."""
+def orthogonalise(g, dtype=torch.bfloat16, steps=5):
+    """Newton-Schulz iteration towards the nearest orthogonal matrix; it tolerates bf16."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = (g / (g.norm() + 1e-7)).bfloat16()
+    x = (g / (g.norm() + 1e-7)).to(dtype)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
@@ -16,8 +16,9 @@ def orthogonalise(g, steps=5):
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.02, momentum=0.95, weight_decay=0.01):
+    def __init__(self, params, lr=0.02, momentum=0.95, weight_decay=0.01, dtype=torch.bfloat16):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self):
@@ -29,7 +30,7 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[p]
                 m = state.setdefault("momentum", torch.zeros_like(g))
                 m.lerp_(g, 1 - group["momentum"])
-                update = orthogonalise(g.lerp(m, group["momentum"]))
+                update = orthogonalise(g.lerp(m, group["momentum"]), self.dtype)
                 update *= max(1, g.shape[0] / g.shape[1]) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
 

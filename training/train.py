@@ -1,6 +1,6 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--from-model FOLDER] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--drawn FOLDER]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--from-model FOLDER] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--f32] [--drawn FOLDER]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
@@ -150,8 +150,8 @@ def average_gradients(model):
 
 
 class Run:
-    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7):
-        self.decay = decay
+    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7, bf16=True):
+        self.decay, self.bf16 = decay, bf16
         self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
         torch.manual_seed(1)
@@ -172,7 +172,7 @@ class Run:
             read = torch.load(tower, weights_only=True)["model"]
             self.model.load_state_dict({k: v for k, v in read.items() if is_tower(k)}, strict=False)
         matrices, rest = split_parameters(self.model)
-        self.muon = Muon(matrices, MUON_LR)
+        self.muon = Muon(matrices, MUON_LR, dtype=torch.bfloat16 if bf16 else torch.float32)
         self.adam = torch.optim.AdamW(rest, ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0)
         self.average = None
         self.spent, self.step, self.seen = 0.0, 0, 0
@@ -216,7 +216,7 @@ class Run:
             stage.value = name.encode()
             started = time.time()
             _, batch = queue.get()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 losses = self.model.losses(batch)
             glyphs = losses["token_glyph"] + (0.0 if self.model.freeze_tower else losses["glyph"])
             loss = losses.get("answer", 0.0) + glyph_weight * glyphs
@@ -262,6 +262,7 @@ def main():
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
+    parser.add_argument("--f32", action="store_true", help="for processors without bf16 (AVX2), where torch emulates it, thirty times slower")
     parser.add_argument("--drawn", help="a folder of charts that `matplotlib_charts.py` drew")
     a = parser.parse_args()
     matplotlib_charts.FOLDER = a.drawn
@@ -269,7 +270,7 @@ def main():
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     compile_blocks()
-    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay).train()
+    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay, not a.f32).train()
 
 
 if __name__ == "__main__":

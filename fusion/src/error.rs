@@ -159,6 +159,12 @@ pub enum FusionError {
         /// Why it can't be had.
         reason: String,
     },
+    /// Answers were made together, and the pass that they shared failed.
+    #[error("the answers that were being made together failed: {reason}")]
+    Together {
+        /// What went wrong.
+        reason: String,
+    },
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,

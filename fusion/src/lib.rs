@@ -30,6 +30,7 @@ mod visual;
 mod visual_cache;
 
 pub use answer::{Answer, FinishReason, Timings, TokenScore, Usage};
+pub use batch::DecodeTogether;
 pub use chat::Chat;
 pub use draft::{Draft, DraftCounts};
 pub use error::FusionError;

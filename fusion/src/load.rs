@@ -9,7 +9,9 @@ use crate::visual_cache::{CacheOptions, VisualCache};
 use crate::{FusionError, memory};
 use candle_core::{DType, Device};
 use glm4v_language::{CacheType, GenerationConfig, PromptFormat, Tokenizer, stop_ids};
-use glm4v_weights::{Checkpoint, HubOptions, ModelSource, PullEvent, Quantisation, pull};
+use glm4v_weights::{
+    Checkpoint, HubOptions, ModelSource, PullEvent, Quantisation, WeightsError, pull,
+};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,7 +105,7 @@ impl Model {
         if source == NANO {
             return Self::from_checkpoint(&Checkpoint::embedded(nano::FILES)?, NANO, options);
         }
-        let folder = match ModelSource::parse(source)? {
+        let folder = match ModelSource::parse(source).map_err(naming_nano)? {
             ModelSource::Folder(path) | ModelSource::Gguf(path) => path,
             ModelSource::Hub { id, revision } => {
                 let hub = options.hub.clone().map_or_else(HubOptions::from_env, Ok)?;
@@ -185,5 +187,14 @@ pub(crate) fn open_device(choice: DeviceChoice) -> Result<Device, FusionError> {
                 "{error}; build with `--features cuda` on a machine with an NVIDIA GPU, or use cpu"
             ),
         }),
+    }
+}
+/// The built-in model is one of the short names too.
+fn naming_nano(error: WeightsError) -> WeightsError {
+    match error {
+        WeightsError::UnknownModel { name, aliases } => {
+            WeightsError::UnknownModel { name, aliases: format!("{NANO}, {aliases}") }
+        }
+        error => error,
     }
 }

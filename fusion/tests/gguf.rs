@@ -54,6 +54,46 @@ fn near(folder: &Path, model: &Model, bound: f64) {
 }
 
 #[test]
+fn a_model_in_parts_is_the_model_in_one_file() {
+    let eyes = Some(fixture("mmproj-glm4v.gguf"));
+    let tensors = |path: &str| {
+        let options = LoadOptions { mmproj: eyes.clone(), ..LoadOptions::default() };
+        let checkpoint = open_checkpoint(&fixture(path), &options).unwrap();
+        let content = |tensor| (checkpoint.bytes(tensor).unwrap().into_owned(), tensor.clone());
+        let all: Vec<_> = checkpoint.tensors().map(content).collect();
+        all.into_iter().map(|(bytes, info)| (info.name, info.dtype, info.shape, bytes)).collect()
+    };
+    let whole: Vec<_> = tensors("glm4v.gguf");
+    let parts: Vec<_> = tensors("split/glm4v-00001-of-00003.gguf");
+    assert!(whole == parts && whole.len() > 29);
+}
+
+#[test]
+fn parts_that_are_missing_or_not_the_first_are_named() {
+    let error = |path: &Path| {
+        let error = open_checkpoint(path, &LoadOptions::default()).unwrap_err();
+        error.to_string()
+    };
+    let second = error(&fixture("split/glm4v-00002-of-00003.gguf"));
+    assert!(second.contains("part 2 of 3") && second.contains("-00001-of-00003.gguf"), "{second}");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |from: &str, to: &str| {
+        let to = folder.path().join(to);
+        std::fs::copy(fixture(&format!("split/glm4v-{from}-of-00003.gguf")), &to).unwrap();
+        to
+    };
+    let renamed = error(&copy("00001", "glm4v.gguf"));
+    assert!(renamed.contains("whose name ends in -00001-of-00003.gguf"), "{renamed}");
+    let first = copy("00001", "a-00001-of-00003.gguf");
+    copy("00002", "a-00002-of-00003.gguf");
+    let missing = error(&first);
+    assert!(missing.contains("a-00003-of-00003.gguf"), "{missing}");
+    copy("00002", "a-00003-of-00003.gguf");
+    let another = error(&first);
+    assert!(another.contains("does not say that it is part 3 of 3"), "{another}");
+}
+
+#[test]
 fn text_models_compute_what_llama_cpp_does() {
     // llama.cpp rounds rows to f16 where weights are in f16.
     for name in ["glm_ocr", "glm4v_moe"] {

@@ -2,6 +2,7 @@
 
 mod blocked;
 mod format;
+mod kept;
 mod pack;
 mod product;
 
@@ -9,11 +10,13 @@ use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use crate::simd::Level;
 #[cfg(target_arch = "x86_64")]
 use crate::tiles;
-use blocked::{Heads, Problem, attend};
-use candle_core::{DType, Device, Result, Storage, Tensor};
+use blocked::{Heads, Kept, Problem, attend};
+use candle_core::{DType, Device, Result, Storage, Tensor, WithDType};
 #[cfg(target_arch = "x86_64")]
 use format::Tiled;
 use format::{Pairs, Single};
+pub use kept::KeptRows;
+use kept::{kept, lock};
 use std::ops::Deref;
 
 /// On devices other than the CPU: the score block's size that a call may hold at once, in values
@@ -66,22 +69,58 @@ pub fn attention_in(
     v: &Tensor,
     mask: Mask,
 ) -> Result<Tensor> {
-    let (heads, queries, d) = q.dims3()?;
-    let (kv_heads, keys, _) = k.dims3()?;
+    fit(q.dims3()?, [k.dims(), v.dims()], mask)?;
+    match q.device() {
+        Device::Cpu => on_cpu(precision, q, k, v, mask),
+        _ => on_device(q, k, v, mask),
+    }
+}
+
+/// [`attention`] over keys and values as a cache keeps them. Those in bytes become numbers a block
+/// at a time, as they are read.
+///
+/// # Errors
+/// As [`attention`].
+pub fn attention_over(q: &Tensor, k: &KeptRows, v: &KeptRows, mask: Mask) -> Result<Tensor> {
+    if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v) {
+        return attention(q, k, v, mask);
+    }
+    if !is_f32_on_cpu(q) {
+        return attention(q, &k.numbers(q.dtype())?, &v.numbers(q.dtype())?, mask);
+    }
+    fit(q.dims3()?, [k.dims(), v.dims()], mask)?;
+    let q = with_whole_rows(q)?;
+    let (keys, values) = (lock(k), lock(v));
+    let sizes = (q.dims3()?, k.dims());
+    computed(
+        Precision::Single,
+        sizes,
+        heads_of(&values_of(&q))?,
+        [kept(&keys)?, kept(&values)?],
+        mask,
+    )
+}
+
+/// Checks that queries fit keys and values of these sizes.
+fn fit(
+    (heads, queries, d): (usize, usize, usize),
+    [k, v]: [&[usize]; 2],
+    mask: Mask,
+) -> Result<()> {
+    let &[kv_heads, keys, k_d] = k else {
+        candle_core::bail!("expected keys of heads, rows and channels, found {k:?}")
+    };
     if kv_heads == 0 || heads % kv_heads != 0 {
         candle_core::bail!("{heads} query heads cannot share {kv_heads} key-value heads");
     }
-    if k.dims() != v.dims() || k.dim(2)? != d {
-        let (q, k, v) = (q.dims(), k.dims(), v.dims());
+    if k != v || k_d != d {
+        let q = [heads, queries, d];
         candle_core::bail!("queries {q:?}, keys {k:?} and values {v:?} don't fit together");
     }
     if mask == Mask::Causal && queries > keys {
         candle_core::bail!("{queries} causal queries over {keys} keys");
     }
-    match q.device() {
-        Device::Cpu => on_cpu(precision, q, k, v, mask),
-        _ => on_device(q, k, v, mask),
-    }
+    Ok(())
 }
 
 fn on_cpu(precision: Precision, q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tensor> {
@@ -93,19 +132,22 @@ fn on_cpu(precision: Precision, q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) 
     let [q, k, v] = [q, k, v].map(with_whole_rows);
     let (q, k, v) = (q?, k?, v?);
     let [q_values, k_values, v_values] = [&q, &k, &v].map(values_of);
-    let (heads, queries, d) = q.dims3()?;
-    let (kv_heads, keys, _) = k.dims3()?;
-    let problem = Problem {
-        q: heads_of(&q_values)?,
-        k: heads_of(&k_values)?,
-        v: heads_of(&v_values)?,
-        heads,
-        kv_heads,
-        queries,
-        keys,
-        d,
-        mask,
+    let kept = [Kept::Floats(heads_of(&k_values)?), Kept::Floats(heads_of(&v_values)?)];
+    computed(precision, (q.dims3()?, k.dims()), heads_of(&q_values)?, kept, mask)
+}
+
+/// `sizes` are those of the queries and of the keys.
+fn computed(
+    precision: Precision,
+    sizes: ((usize, usize, usize), &[usize]),
+    q: Heads<'_>,
+    [k, v]: [Kept<'_>; 2],
+    mask: Mask,
+) -> Result<Tensor> {
+    let ((heads, queries, d), &[kv_heads, keys, _]) = sizes else {
+        candle_core::bail!("expected heads, rows and channels")
     };
+    let problem = Problem { q, k, v, heads, kv_heads, queries, keys, d, mask };
     let level = Level::widest();
     let attended = match precision == Precision::Bf16 && level.multiplies_pairs() {
         #[cfg(target_arch = "x86_64")]
@@ -124,7 +166,9 @@ fn with_whole_rows(x: &Tensor) -> Result<Tensor> {
     if x.stride().last() == Some(&1) { Ok(x.clone()) } else { x.copy() }
 }
 
-fn heads_of<'a>(values: &'a Values<'_, impl Deref<Target = Storage>>) -> Result<Heads<'a>> {
+fn heads_of<'a, T: WithDType>(
+    values: &'a Values<'_, impl Deref<Target = Storage>>,
+) -> Result<Heads<'a, T>> {
     match *values.strides() {
         [head, row, _] => Ok(Heads { values: values.since_first()?, strides: [head, row] }),
         _ => candle_core::bail!("expected heads, rows and channels"),
@@ -214,6 +258,7 @@ mod tests {
             on_device(&q, &k, &v, mask).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let [q, k, v] = [&q, &k, &v].map(values_of);
         let [q, k, v] = [&q, &k, &v].map(|values| heads_of(values).unwrap());
+        let (k, v) = (Kept::Floats(k), Kept::Floats(v));
         let problem = Problem { q, k, v, heads, kv_heads, queries, keys, d, mask };
         for level in Level::available() {
             let size = format!("{heads}/{kv_heads} heads of {d}, {queries} of {keys}");
@@ -259,6 +304,40 @@ mod tests {
                 check(120, 1, 3, 130, d, mask);
             }
         }
+    }
+
+    #[test]
+    fn rows_kept_in_bytes_give_what_their_numbers_give() {
+        for (queries, keys, mask) in
+            [(1, 300, Mask::Causal), (9, 131, Mask::Causal), (50, 200, Mask::Full)]
+        {
+            let q = values((8, queries, 40), 1);
+            // A cache has more room than rows.
+            let rows = |seed| match KeptRows::rounded(&values((2, keys + 5, 40), seed)).unwrap() {
+                KeptRows::Bytes { codes, scales } => KeptRows::Bytes {
+                    codes: codes.narrow(1, 0, keys).unwrap(),
+                    scales: scales.narrow(1, 0, keys).unwrap(),
+                },
+                KeptRows::Float(_) => panic!("rounded rows are bytes"),
+            };
+            let (k, v) = (rows(2), rows(3));
+            let kept = attention_over(&q, &k, &v, mask).unwrap();
+            let [k, v] = [k, v].map(|rows| rows.numbers(DType::F32).unwrap());
+            let numbers = attention(&q, &k, &v, mask).unwrap();
+            let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(flat(kept), flat(numbers), "{queries} of {keys}, {mask:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_rounded_to_bytes_are_near_themselves() {
+        let rows = values((2, 50, 24), 9);
+        let near = KeptRows::rounded(&rows).unwrap().numbers(DType::F32).unwrap();
+        let off = (&near - &rows).unwrap().abs().unwrap();
+        let largest = rows.abs().unwrap().max_keepdim(2).unwrap();
+        let share = off.broadcast_div(&largest).unwrap().max_all().unwrap();
+        let share = share.to_scalar::<f32>().unwrap();
+        assert!(share <= 1.001 / 254.0, "{share}");
     }
 
     #[test]

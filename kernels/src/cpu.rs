@@ -1,6 +1,6 @@
-//! The values of f32 tensors in this machine's memory.
+//! The values of tensors in this machine's memory.
 
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Storage, Tensor};
+use candle_core::{DType, Device, Layout, Result, Storage, Tensor, WithDType};
 use std::ops::Deref;
 
 /// A tensor's values, locked for reading.
@@ -33,12 +33,13 @@ pub(crate) fn values_of(tensor: &Tensor) -> Values<'_, impl Deref<Target = Stora
 
 impl<Guard: Deref<Target = Storage>> Values<'_, Guard> {
     /// The values from the tensor's first one on, to be read with [`Self::strides`].
-    pub(crate) fn since_first(&self) -> Result<&[f32]> {
+    pub(crate) fn since_first<T: WithDType>(&self) -> Result<&[T]> {
         match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(values)) => {
+            Storage::Cpu(storage) => {
+                let values = T::cpu_storage_as_slice(storage)?;
                 Ok(values.get(self.layout.start_offset()..).unwrap_or_default())
             }
-            _ => candle_core::bail!("expected f32 values in this machine's memory"),
+            _ => candle_core::bail!("expected values in this machine's memory"),
         }
     }
 

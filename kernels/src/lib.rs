@@ -23,7 +23,7 @@ mod tiles;
 mod trace;
 
 pub use allocator::keep_freed_memory;
-pub use attention::{Mask, Precision, attention, attention_in};
+pub use attention::{KeptRows, Mask, Precision, attention, attention_in, attention_over};
 pub use cpu::{activation_type, beside_activations};
 pub use elementwise::{add, gelu, silu_times};
 pub use embedding::Embedding;

@@ -199,13 +199,28 @@ pub(crate) struct GenerateArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum DraftArg {
+pub(crate) enum DraftArg {
     /// No guesses
     Off,
     /// What followed the same words earlier in the prompt or the answer
     Lookup,
     /// The checkpoint's own layer for it (GLM-OCR's MTP layer), which takes more memory
     Mtp,
+}
+
+impl DraftArg {
+    pub(crate) fn draft(self) -> Draft {
+        match self {
+            Self::Off => Draft::Off,
+            Self::Lookup => Draft::Lookup,
+            Self::Mtp => Draft::Prediction,
+        }
+    }
+
+    /// Whether guesses come from a layer that must be loaded for it.
+    pub(crate) fn needs_prediction_layer(self) -> bool {
+        matches!(self, Self::Mtp)
+    }
 }
 
 impl GenerateArgs {
@@ -223,11 +238,7 @@ impl GenerateArgs {
             repetition_penalty: self.repetition_penalty,
             seed: self.seed,
             stop: self.stop.clone(),
-            draft: match self.draft {
-                DraftArg::Off => Draft::Off,
-                DraftArg::Lookup => Draft::Lookup,
-                DraftArg::Mtp => Draft::Prediction,
-            },
+            draft: self.draft.draft(),
             thinking,
             grammar: self.answer_grammar()?,
             tools: None,
@@ -248,7 +259,7 @@ impl GenerateArgs {
 
     /// Whether guesses come from a layer that must be loaded for it.
     pub(crate) fn needs_prediction_layer(&self) -> bool {
-        matches!(self.draft, DraftArg::Mtp)
+        self.draft.needs_prediction_layer()
     }
 
     fn answer_grammar(&self) -> anyhow::Result<Option<Grammar>> {

@@ -1,9 +1,9 @@
 //! `glm4v bench`: the speed of each phase, beside what the machine can do.
 
-use crate::cli::{Console, Exit, ModelArgs, UsageError, print_json, print_line};
+use crate::cli::{Console, DraftArg, Exit, ModelArgs, UsageError, print_json, print_line};
 use anyhow::Context;
 use candle_core::DType;
-use glm4v::{Model, Quantisation};
+use glm4v::{LoadOptions, Model, Quantisation};
 use glm4v_fusion::bench::{Bench, Limits, Phase, Work, shapes};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use std::io::Cursor;
 const EXAMPLES: &str = "\
 Examples:
   glm4v bench
-  glm4v bench --model glm-ocr --dtype bf16 --image page.png
+  glm4v bench --model glm-ocr --dtype bf16 --image page.png --draft mtp
   glm4v bench --shape glm-4v-9b --layers 8 --image 1120x1120 --json
 
 Each phase runs once to warm up and then --rounds times; the median is shown. SHARE is of the
@@ -42,6 +42,13 @@ pub(crate) struct Args {
     /// Sequences whose tokens are made together, timed besides one alone
     #[arg(long, default_value_t = 8, value_name = "N")]
     batch: usize,
+    /// The most tokens of an answer about the image that is made with drafts and without, in turn;
+    /// 0 leaves that out, and so does --shape
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    answer: usize,
+    /// Where the drafts of that answer come from
+    #[arg(long, default_value = "lookup")]
+    draft: DraftArg,
     /// Timed runs of each phase
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: usize,
@@ -75,7 +82,10 @@ enum Line<'a> {
 
 pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     args.model.engine.build_thread_pool()?;
-    let options = args.model.engine.load_options();
+    let options = LoadOptions {
+        prediction_layer: args.draft.needs_prediction_layer(),
+        ..args.model.engine.load_options()
+    };
     let bench = match &args.shape {
         Some(shape) => Bench::of_shape(shape, args.layers, &options)?,
         None => Bench::of_model(&Model::load(&args.model.model, &options)?),
@@ -86,6 +96,8 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         prompt: args.prompt,
         decode: args.decode,
         batch: args.batch,
+        answer: args.answer,
+        draft: args.draft.draft(),
         rounds: args.rounds,
     };
     console.detail("measuring the machine's limits");
@@ -159,7 +171,14 @@ fn print_phase(json: bool, phase: &Phase, share: Option<f64>) -> std::io::Result
         &number(phase.tflops, 3),
         &number(phase.gigabytes_per_second, 1),
         &share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
-    ]))
+    ]))?;
+    if let Some(gain) = phase.gain {
+        let accepted = phase.acceptance.unwrap_or_default() * 100.0;
+        print_line(&format!(
+            "  {accepted:.0} % of the guesses were right; {gain:.2} x without them"
+        ))?;
+    }
+    Ok(())
 }
 
 fn row([phase, work, ms, least, tokens, tflops, bytes, share]: [&str; 8]) -> String {

@@ -190,8 +190,9 @@ impl Conversation<'_> {
         let Pending { names, images, decode_time } = std::mem::take(&mut self.pending);
         let shown = Shown::of(names.iter().map(String::as_str));
         let name = self.engine.name();
-        match self.reply(&images, text) {
-            Ok((reply, runs)) => {
+        let mut runs: Vec<ToolRun> = Vec::new();
+        match self.reply(&images, text, &mut runs) {
+            Ok(reply) => {
                 reply.tell_times(self.engine.console);
                 let mut record = Record::of_reply(shown, name, text, decode_time, &reply);
                 record.tool_calls = &runs;
@@ -199,23 +200,28 @@ impl Conversation<'_> {
             }
             Err(error) => {
                 if Exit::of_error(&error) == Exit::Failed {
-                    let message = format!("{error:#}");
-                    self.output.record(&Record::of_error(shown, name, text, message))?;
+                    let mut record = Record::of_error(shown, name, text, format!("{error:#}"));
+                    record.tool_calls = &runs; // what was run may have changed things
+                    self.output.record(&record)?;
                 }
                 Err(error)
             }
         }
     }
 
-    /// The reply to a turn, after the tools that it takes.
-    fn reply(&mut self, images: &[Image], text: &str) -> anyhow::Result<(Reply, Vec<ToolRun>)> {
-        let mut runs: Vec<ToolRun> = Vec::new();
+    /// The reply to a turn, after the tools that it takes, which join `runs`.
+    fn reply(
+        &mut self,
+        images: &[Image],
+        text: &str,
+        runs: &mut Vec<ToolRun>,
+    ) -> anyhow::Result<Reply> {
         let mut results = None;
         for _ in 0..=MOST_ROUNDS {
             let reply = self.round(images, text, results.as_deref())?;
             let calls = reply.answer.tool_calls.clone();
             if calls.is_empty() {
-                return Ok((reply, runs));
+                return Ok(reply);
             }
             let mut outputs = Vec::with_capacity(calls.len());
             for call in &calls {

@@ -145,6 +145,9 @@ fn bench_is_as_documented() {
     hold(limits, "`bench`");
     assert!(phases.len() > 1, "{phases:?}");
     phases.iter().for_each(|phase| hold(phase, "Phases of `bench`"));
+    let named = |name| phases.iter().find(|phase| phase["name"] == name).unwrap();
+    assert!(named("answer")["gain"].is_null());
+    assert!(named("answer drafts")["gain"].as_f64().unwrap() > 0.0);
 }
 
 #[test]

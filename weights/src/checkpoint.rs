@@ -142,14 +142,17 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         for taken in taken {
             let Some(gguf) = parts.get(taken.part) else { continue };
+            let before: usize = parts.iter().take(taken.part).map(|gguf| gguf.bytes.len()).sum();
             let tensor = taken::take(gguf, taken)?;
+            let tensor = TensorInfo { part: before + tensor.part, ..tensor };
             let file = tensor.file.clone();
             if let Some(first) = tensors.insert(taken.name.clone(), tensor) {
                 let (tensor, first) = (first.name, first.file);
                 return Err(WeightsError::DuplicateTensor { tensor, first, second: file });
             }
         }
-        let parts = parts.iter().map(|gguf| Bytes::Gguf(gguf.bytes.clone())).collect();
+        let parts = parts.iter().flat_map(|gguf| gguf.bytes.iter().cloned()).map(Bytes::Gguf);
+        let parts = parts.collect();
         let tensors = tensors.into_values().collect();
         Ok(Self { files, tensors, parts, random: false })
     }

@@ -1,6 +1,7 @@
 //! The speed of each phase: a file's bytes to pixels, pixels to patches, patches to visual tokens,
 //! prompt, answer.
 
+mod answers;
 mod cost;
 mod shapes;
 
@@ -8,9 +9,10 @@ pub use glm4v_kernels::Limits;
 pub use shapes::shapes;
 
 use crate::family::Parts;
+use crate::memory::available_memory;
 use crate::quantise::of_tables;
 use crate::visual::VisionModel;
-use crate::{FusionError, Model};
+use crate::{Draft, FusionError, Model};
 use candle_core::{DType, Tensor};
 use cost::Cost;
 use glm4v_kernels::Trace;
@@ -30,6 +32,8 @@ pub struct Bench {
     name: String,
     parts: Arc<Parts>,
     quant: Option<Quantisation>,
+    /// There when it is one that can answer.
+    model: Option<Model>,
 }
 
 /// What is to be timed.
@@ -43,6 +47,11 @@ pub struct Work {
     pub decode: usize,
     /// Sequences whose tokens are made together, timed besides one alone; 1 leaves that out.
     pub batch: usize,
+    /// The most tokens of an answer that is made with drafts and without; 0 leaves that out. A
+    /// model with random weights has no answers.
+    pub answer: usize,
+    /// Where the drafts of that answer come from.
+    pub draft: Draft,
     /// Timed runs of each phase, after one that is not timed.
     pub rounds: usize,
 }
@@ -67,6 +76,12 @@ pub struct Phase {
     /// Weights and cached rows read from memory a second, in units of 10⁹ bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gigabytes_per_second: Option<f64>,
+    /// Of the tokens that were guessed, the share that the model would have chosen too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<f64>,
+    /// How many times faster a token was than without guesses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<f64>,
 }
 
 impl Bench {
@@ -74,7 +89,8 @@ impl Bench {
     pub fn of_model(model: &Model) -> Self {
         let inner = model.inner();
         let quant = inner.info.quant.and_then(Quantisation::parse);
-        Self { name: inner.info.name.clone(), parts: inner.parts.clone(), quant }
+        let (name, parts) = (inner.info.name.clone(), inner.parts.clone());
+        Self { name, parts, quant, model: Some(model.clone()) }
     }
 
     /// What is timed, in words.
@@ -102,6 +118,9 @@ impl Bench {
         }
         if work.prompt > 0 {
             self.time_decoder(work, on_phase)?;
+        }
+        if let Some(model) = self.model.as_ref().filter(|_| work.answer > 0) {
+            self.time_answers(model, work, on_phase)?;
         }
         Ok(())
     }
@@ -134,6 +153,7 @@ impl Bench {
         work: &Work,
         on_phase: &mut dyn FnMut(&Phase),
     ) -> Result<(), FusionError> {
+        self.check_room(work)?;
         let decoder = &self.parts.decoder;
         let vocabulary = decoder.config().vocab_size as u32;
         let ids: Vec<u32> =
@@ -156,6 +176,29 @@ impl Bench {
             on_phase(&self.time_decode(work, &mut caches?, "decode batch")?);
         }
         Ok(())
+    }
+
+    /// Refuses prompts whose keys and values the machine has no memory for.
+    fn check_room(&self, work: &Work) -> Result<(), FusionError> {
+        let Some(available) = available_memory() else { return Ok(()) };
+        let config = self.parts.decoder.config();
+        let row = [2, config.layers, config.kv_heads, config.head_dim, 4];
+        let sequences = if work.batch > 1 { work.batch.saturating_add(1) } else { 1 };
+        let sizes = [work.prompt.saturating_add(work.decode), sequences];
+        let needed = row
+            .into_iter()
+            .chain(sizes)
+            .fold(1, |product: u64, size| product.saturating_mul(size as u64));
+        if needed <= available {
+            return Ok(());
+        }
+        Err(FusionError::NotEnoughMemory {
+            model: format!("the KV cache of {}", self.name),
+            needed: needed >> 20,
+            dtype: "f32",
+            available: available >> 20,
+            remedy: "take a shorter prompt or a smaller batch",
+        })
     }
 
     /// Times tokens of several sequences, each with a cache of the prompt, made together.
@@ -203,6 +246,8 @@ impl Bench {
                 let bytes = cost.weights * weight + cost.head * head + cost.cached * cached;
                 bytes / median / 1e9
             }),
+            acceptance: None,
+            gain: None,
         }
     }
 }

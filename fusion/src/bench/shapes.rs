@@ -55,7 +55,7 @@ impl Bench {
             Some(layers) => format!("{name}, random weights, at most {layers} layers"),
             None => format!("{name}, random weights"),
         };
-        Ok(Self { name, parts: parts.into(), quant: options.quant })
+        Ok(Self { name, parts: parts.into(), quant: options.quant, model: None })
     }
 }
 

@@ -136,11 +136,6 @@ impl<'a> Text<'a> {
                 return Err(FusionError::UnsupportedModel { file, model_type, supported });
             }
         };
-        if gguf.get("split.count").and_then(GgufValue::as_usize).is_some_and(|count| count > 1) {
-            let reason = "one of several parts; join them with llama.cpp's `llama-gguf-split \
-                          --merge`";
-            return Err(bad(gguf, reason.to_owned()));
-        }
         let number = |key: &str| number(gguf, &format!("{name}.{key}"));
         let optional = |key: &str| gguf.get(&format!("{name}.{key}"));
         let heads = number("attention.head_count")?;

@@ -21,27 +21,34 @@ const ROWS: usize = 96;
 
 /// Heads in memory; the channels of a row lie side by side.
 #[derive(Clone, Copy)]
-pub(super) struct Heads<'a> {
-    pub(super) values: &'a [f32],
+pub(super) struct Heads<'a, T = f32> {
+    pub(super) values: &'a [T],
     /// From one head to the next, and from one row to the next.
     pub(super) strides: [usize; 2],
 }
 
-impl Heads<'_> {
+impl<T> Heads<'_, T> {
     /// Row `row` of head `head`.
     #[inline(always)]
-    pub(super) fn row(&self, head: usize, row: usize, d: usize) -> &[f32] {
+    pub(super) fn row(&self, head: usize, row: usize, d: usize) -> &[T] {
         let start = head * self.strides[0] + row * self.strides[1];
         &self.values[start..start + d]
     }
+}
+
+/// Keys or values in memory; see [`super::KeptRows`].
+#[derive(Clone, Copy)]
+pub(super) enum Kept<'a> {
+    Floats(Heads<'a>),
+    Bytes { codes: Heads<'a, u8>, scales: Heads<'a> },
 }
 
 /// What is to be computed; see [`super::attention`].
 #[derive(Clone, Copy)]
 pub(super) struct Problem<'a> {
     pub(super) q: Heads<'a>,
-    pub(super) k: Heads<'a>,
-    pub(super) v: Heads<'a>,
+    pub(super) k: Kept<'a>,
+    pub(super) v: Kept<'a>,
     pub(super) heads: usize,
     pub(super) kv_heads: usize,
     pub(super) queries: usize,

@@ -57,10 +57,10 @@ impl<F: Format> Pack<'_, F> {
     fn pack_keys(&self, first: usize, count: usize, panel: usize, to: &mut [f32]) {
         let Problem { k, d, .. } = *self.problem;
         let words = self.problem.row_words::<F>();
-        let mut row = Buffer::take(words);
+        let (mut row, mut room) = (Buffer::take(words), Buffer::take(d));
         for (key, panel_start) in (0..count.next_multiple_of(panel)).map(|key| (key, key / panel)) {
             match key < count {
-                true => F::along(k.row(self.kv_head, first + key, d), 1.0, &mut row),
+                true => F::along(k.row(self.kv_head, first + key, d, &mut room), 1.0, &mut row),
                 false => row.fill(0.0),
             }
             let to = &mut to[panel_start * panel * words..];
@@ -73,15 +73,16 @@ impl<F: Format> Pack<'_, F> {
     #[inline(always)]
     fn pack_values(&self, first: usize, count: usize, padded_d: usize, to: &mut [f32]) {
         let Problem { v, d, .. } = *self.problem;
+        let mut rooms = [Buffer::take(d), Buffer::take(d)];
         let zeros = Buffer::zeros(d);
-        let row = |key: usize| match key < count {
-            true => v.row(self.kv_head, first + key, d),
-            false => &zeros,
-        };
         let rows = to.chunks_exact_mut(padded_d).take(F::words(count));
         for (word, to) in rows.enumerate() {
             let key = word * F::VALUES;
-            F::across(row(key), row(key + F::VALUES - 1), &mut to[..d]);
+            let [one, next] = &mut rooms;
+            let [one, next] = [(key, one), (key + F::VALUES - 1, next)].map(|(key, room)| {
+                if key < count { v.row(self.kv_head, first + key, d, room) } else { &zeros }
+            });
+            F::across(one, next, &mut to[..d]);
             to[d..].fill(0.0);
         }
     }

@@ -157,6 +157,18 @@ fn high(words: __m256i) -> __m256 {
 pub(super) unsafe fn write<const R: usize>(sums: &[[__m256; 2]; R], tile: &Tile, column: usize) {
     let columns = tile.columns.saturating_sub(column).min(2 * LANES);
     for (r, sums) in sums.iter().enumerate() {
+        if columns == 2 * LANES {
+            for (half, sum) in sums.iter().enumerate() {
+                let column = column + half * LANES;
+                // SAFETY: as below; all of the vector's columns are there.
+                unsafe {
+                    let seed = _mm256_loadu_ps(tile.seed.add(r * tile.seed_stride + column));
+                    let out = tile.out.add(r * tile.stride + column);
+                    _mm256_storeu_ps(out, _mm256_add_ps(seed, *sum));
+                }
+            }
+            continue;
+        }
         let mut row = [0.0; 2 * LANES];
         // SAFETY: `row` has room for both vectors.
         unsafe {

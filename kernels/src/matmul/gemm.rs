@@ -196,11 +196,9 @@ struct Plan {
 impl Plan {
     fn of<K: Kernel>(product: &Product<'_>, block_rows: usize) -> Self {
         let steps = product.weight.inputs.div_ceil(K::STEP);
-        // A single tile's rows are read once: then nothing is gained by blocks of inputs.
-        let block_steps = match product.rows <= K::ROWS {
-            true => steps.max(1),
-            false => (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1),
-        };
+        // However many rows there are: where sums begin anew decides how they round, and a row's
+        // outputs must not depend on the rows beside it.
+        let block_steps = (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1);
         Self { all_rows: product.rows, block_rows, steps, block_steps }
     }
 
@@ -272,8 +270,10 @@ fn multiply_block<K: Kernel>(
             let lines = &product.weight.lines[panel * plan.steps * K::LINES..];
             &lines[here.start * K::LINES..here.end * K::LINES]
         };
-        for first in panels.clone().step_by(CHUNK_PANELS) {
-            let chunk = first..panels.end.min(first + CHUNK_PANELS);
+        // A single tile's rows are read once: so are the weights then, from end to end.
+        let chunk_panels = if rows.len() <= K::ROWS { 1 } else { CHUNK_PANELS };
+        for first in panels.clone().step_by(chunk_panels) {
+            let chunk = first..panels.end.min(first + chunk_panels);
             let mut order = plan
                 .blocks()
                 .flat_map(|here| chunk.clone().map(move |panel| (here.clone(), panel)))

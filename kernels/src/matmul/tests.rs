@@ -179,6 +179,42 @@ fn products_with_several_blocks_of_blocks_are_right() {
 }
 
 /// A weight of bytes, packed from random values.
+/// Answers must not depend on which others are made in the same pass. (24 rows or more meet AMX
+/// tiles, whose sums are others; so many are not decoded together.)
+#[test]
+fn a_row_gives_the_same_bits_alone_and_among_others() {
+    for form in [Form::F32, Form::Bf16] {
+        let weight = PackedMatrix::new(Values::F32(&spread(70 * 3000, 5)), 70, 3000, form);
+        check_rows_alone(&weight);
+    }
+    for form in [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K] {
+        check_rows_alone(&random_blocks(form, 70, 3072, 6));
+    }
+    check_rows_alone(&random_int8(70, 3000));
+}
+
+fn check_rows_alone(weight: &PackedMatrix) {
+    let (rows, width) = (16, weight.outputs);
+    let x = spread(rows * weight.inputs, 7);
+    let product = |isa, x: &[f32]| {
+        let mut out = vec![MaybeUninit::new(f32::NAN); x.len() / weight.inputs * width];
+        weight.multiply_on(isa, x, None, &mut out, width, 0);
+        written(out)
+    };
+    for isa in kernels() {
+        let together = product(isa, &x);
+        for (x, row) in x.chunks(weight.inputs).zip(together.chunks(width)) {
+            let alone = product(isa, x);
+            let same = alone.iter().zip(row).all(|(a, b)| a.to_bits() == b.to_bits());
+            assert!(
+                same,
+                "{isa:?}, {:?}: a row alone differs from itself among {rows}",
+                weight.form
+            );
+        }
+    }
+}
+
 fn random_int8(outputs: usize, inputs: usize) -> PackedMatrix {
     let values = spread(outputs * inputs, 8);
     PackedMatrix::new(Values::F32(&values), outputs, inputs, Form::Int8)

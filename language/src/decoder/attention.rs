@@ -5,7 +5,7 @@ use super::names::QkvNames;
 use super::{DecoderConfig, TensorNames};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RotaryTable, attention};
+use glm4v_kernels::{Linear, Mask, RotaryTable, attention_over};
 use glm4v_weights::Weights;
 
 /// Causal attention with rotary positions. The three projections are kept as one.
@@ -67,7 +67,7 @@ impl Attention {
         for (rows, cache) in sequences {
             let part = |x: &Tensor| x.narrow(1, start, *rows);
             let (k, v) = cache.append(&part(&k)?, &part(&v)?)?; // (kv_heads, all rows, d)
-            attended.push(attention(&part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
+            attended.push(attention_over(&part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
             start += *rows;
         }
         self.output.forward(&Tensor::cat(&attended, 0)?)

@@ -1,6 +1,7 @@
 //! Keys and values of the rows that a sequence has run so far.
 
 use candle_core::{DType, Device, Result, Tensor};
+use glm4v_kernels::KeptRows;
 
 /// Rows that the cache grows by at least, so that decoding does not copy it at each token.
 const GROWTH: usize = 256;
@@ -11,8 +12,8 @@ pub enum CacheType {
     /// In the type that the model runs in.
     #[default]
     Float,
-    /// In 8 bits, with a scale in f32 for each row of each head. A layer's rows are turned back
-    /// when they are read, so memory is a quarter of that of f32 and decoding is a little slower.
+    /// In 8 bits, with a scale in f32 for each row of each head: a quarter of f32's memory. They
+    /// become numbers again as attention reads them.
     Int8,
 }
 
@@ -89,13 +90,13 @@ pub(super) struct LayerCache {
 
 impl LayerCache {
     /// Adds rows `(kv_heads, rows, d)`, and returns all keys and values `(kv_heads, length, d)`.
-    pub(super) fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
+    pub(super) fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<(KeptRows, KeptRows)> {
         let length = self.length + k.dim(1)?;
         let (keys, values) = self.with_room(length, k)?;
         keys.write(k, self.length)?;
         values.write(v, self.length)?;
         self.length = length;
-        let all = (keys.read(length, k.dtype())?, values.read(length, v.dtype())?);
+        let all = (keys.first(length)?, values.first(length)?);
         self.buffers = Some((keys, values));
         Ok(all)
     }
@@ -131,19 +132,7 @@ impl LayerCache {
 
 /// Rows `(kv_heads, capacity, d)`.
 #[derive(Debug)]
-enum Buffer {
-    Float(Tensor),
-    /// `(code − 128) · scale`, with codes `(kv_heads, capacity, d)` and scales
-    /// `(kv_heads, capacity, 1)`.
-    Int8 {
-        codes: Tensor,
-        scales: Tensor,
-    },
-}
-
-/// The largest code of a row stands for its largest value.
-const LARGEST_CODE: f64 = 127.0;
-const ZERO_CODE: f64 = 128.0;
+struct Buffer(KeptRows);
 
 impl Buffer {
     fn zeros(
@@ -152,71 +141,58 @@ impl Buffer {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        Ok(match kept {
-            CacheType::Float => Self::Float(Tensor::zeros(shape, dtype, device)?),
-            CacheType::Int8 => Self::Int8 {
+        Ok(Self(match kept {
+            CacheType::Float => KeptRows::Float(Tensor::zeros(shape, dtype, device)?),
+            CacheType::Int8 => KeptRows::Bytes {
                 codes: Tensor::zeros(shape, DType::U8, device)?,
                 scales: Tensor::zeros((shape.0, shape.1, 1), DType::F32, device)?,
             },
-        })
-    }
-
-    fn tensors(&self) -> Vec<&Tensor> {
-        match self {
-            Self::Float(rows) => vec![rows],
-            Self::Int8 { codes, scales } => vec![codes, scales],
-        }
+        }))
     }
 
     /// The same rows in memory of their own.
     fn copy(&self) -> Result<Self> {
-        Ok(match self {
-            Self::Float(rows) => Self::Float(rows.copy()?),
-            Self::Int8 { codes, scales } => {
-                Self::Int8 { codes: codes.copy()?, scales: scales.copy()? }
+        self.map(Tensor::copy).map(Self)
+    }
+
+    /// The first `length` rows, where they lie.
+    fn first(&self, length: usize) -> Result<KeptRows> {
+        self.map(|rows| rows.narrow(1, 0, length))
+    }
+
+    fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<KeptRows> {
+        Ok(match &self.0 {
+            KeptRows::Float(rows) => KeptRows::Float(change(rows)?),
+            KeptRows::Bytes { codes, scales } => {
+                KeptRows::Bytes { codes: change(codes)?, scales: change(scales)? }
             }
         })
     }
 
     fn capacity(&self) -> Result<usize> {
-        self.tensors().first().map_or(Ok(0), |rows| rows.dim(1))
+        self.0.tensors().first().map_or(Ok(0), |rows| rows.dim(1))
     }
 
     fn bytes(&self) -> usize {
         let bytes = |rows: &&Tensor| rows.elem_count() * rows.dtype().size_in_bytes();
-        self.tensors().iter().map(bytes).sum()
+        self.0.tensors().iter().map(bytes).sum()
     }
 
     /// Writes rows `(kv_heads, rows, d)` from row `at` on.
     fn write(&self, rows: &Tensor, at: usize) -> Result<()> {
-        match self {
-            Self::Float(all) => all.slice_set(&rows.contiguous()?, 1, at),
-            Self::Int8 { codes, scales } => {
-                let rows = rows.to_dtype(DType::F32)?;
-                let largest = rows.abs()?.max_keepdim(2)?; // (kv_heads, rows, 1)
-                let scale = (largest / LARGEST_CODE)?.maximum(f32::MIN_POSITIVE)?;
-                let code = (rows.broadcast_div(&scale)?.round()? + ZERO_CODE)?;
-                codes.slice_set(&code.to_dtype(DType::U8)?.contiguous()?, 1, at)?;
-                scales.slice_set(&scale.contiguous()?, 1, at)
-            }
+        let new = match self.0 {
+            KeptRows::Float(_) => Self(KeptRows::Float(rows.clone())),
+            KeptRows::Bytes { .. } => Self(KeptRows::rounded(rows)?),
+        };
+        for (from, to) in new.0.tensors().into_iter().zip(self.0.tensors()) {
+            to.slice_set(&from.contiguous()?, 1, at)?;
         }
-    }
-
-    /// The first `length` rows.
-    fn read(&self, length: usize, dtype: DType) -> Result<Tensor> {
-        match self {
-            Self::Float(all) => all.narrow(1, 0, length),
-            Self::Int8 { codes, scales } => {
-                let codes = codes.narrow(1, 0, length)?.to_dtype(DType::F32)?;
-                let rows = (codes - ZERO_CODE)?.broadcast_mul(&scales.narrow(1, 0, length)?)?;
-                rows.to_dtype(dtype)
-            }
-        }
+        Ok(())
     }
 
     /// Copies the first `length` rows.
     fn copy_to(&self, other: &Self, length: usize) -> Result<()> {
-        for (from, to) in self.tensors().into_iter().zip(other.tensors()) {
+        for (from, to) in self.0.tensors().into_iter().zip(other.0.tensors()) {
             to.slice_set(&from.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
         }
         Ok(())
@@ -247,6 +223,7 @@ mod tests {
             cache.layer(0).unwrap().append(&first, &first).unwrap();
             cache.truncate(150);
             let (keys, values) = cache.layer(0).unwrap().append(&second, &second).unwrap();
+            let [keys, values] = [keys, values].map(|rows| rows.numbers(DType::F32).unwrap());
             assert_eq!((keys.dims(), cache.len()), (&[2, 550, 4][..], 550));
             let kept_rows = first.narrow(1, 0, 150).unwrap();
             let expected = Tensor::cat(&[&kept_rows, &second], 1).unwrap();

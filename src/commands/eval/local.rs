@@ -2,17 +2,21 @@
 
 use crate::cli::Engine;
 use glm4v::{
-    CancelToken, FinishReason, GenerateOptions, HubOptions, Image, ImageOptions, Message, Model,
-    NANO, Part, Role,
+    Answer, CancelToken, DecodeTogether, FinishReason, GenerateOptions, HubOptions, Image,
+    ImageOptions, Message, Model, NANO, Part, Role,
 };
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
 use glm4v_weights::{Checkpoint, ModelSource, cached};
 use serde_json::Map;
 use sha2::{Digest, Sha256};
+use std::sync::{Mutex, PoisonError};
 
-/// Answers with a loaded model.
+/// Answers with a loaded model. Threads that ask at once read their images side by side, run their
+/// prompts one after the other, for a prompt takes all processors, and decode together.
 pub(super) struct LocalAnswerer {
     model: Model,
+    decoder: DecodeTogether,
+    prompt: Mutex<()>,
     card: AnswererCard,
     images: ImageOptions,
     cancel: CancelToken,
@@ -35,7 +39,9 @@ impl LocalAnswerer {
         let digest = format!("{digest}-{}-{:?}", info.dtype, images.alpha).to_lowercase();
         let family = if is_nano { NANO.to_owned() } else { info.model_type.clone() };
         let card = AnswererCard { name: engine.name().to_owned(), family, digest, details };
-        Ok(Self { model, card, images, cancel: engine.cancel.clone() })
+        let decoder = DecodeTogether::new(&model)?;
+        let cancel = engine.cancel.clone();
+        Ok(Self { model, decoder, prompt: Mutex::new(()), card, images, cancel })
     }
 }
 
@@ -84,16 +90,9 @@ impl Answerer for LocalAnswerer {
         if self.cancel.is_cancelled() {
             return Err(AnswerError::Interrupted);
         }
-        let mut visuals = Vec::with_capacity(question.images.len());
-        for bytes in question.images {
-            let image = Image::from_bytes(bytes, &self.images).map_err(failed)?;
-            visuals.push(self.model.embed(&image).map_err(failed)?);
-        }
-        let mut parts = vec![Part::Image; visuals.len()];
-        parts.push(Part::Text(question.prompt.to_owned()));
-        let message = Message::new(Role::User, parts);
-        let generation = self.model.generate(&[message], &visuals, &self.options(question));
-        let answer = match generation.and_then(glm4v::Generation::finish) {
+        let read = |bytes: &Vec<u8>| Image::from_bytes(bytes, &self.images);
+        let images = question.images.iter().map(read).collect::<Result<Vec<_>, _>>();
+        let answer = match self.ask(&images.map_err(failed)?, question) {
             Ok(answer) => answer,
             Err(glm4v::Error::Cancelled) => return Err(AnswerError::Interrupted),
             Err(error) => return Err(failed(error)),
@@ -114,6 +113,18 @@ impl Answerer for LocalAnswerer {
 }
 
 impl LocalAnswerer {
+    fn ask(&self, images: &[Image], question: &Question<'_>) -> Result<Answer, glm4v::Error> {
+        let turn = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        let visuals = images.iter().map(|image| self.model.embed(image));
+        let visuals = visuals.collect::<Result<Vec<_>, _>>()?;
+        let mut parts = vec![Part::Image; visuals.len()];
+        parts.push(Part::Text(question.prompt.to_owned()));
+        let message = Message::new(Role::User, parts);
+        let generation = self.model.generate(&[message], &visuals, &self.options(question))?;
+        drop(turn);
+        self.decoder.finish(generation)
+    }
+
     fn options(&self, question: &Question<'_>) -> GenerateOptions {
         let options = question.options;
         GenerateOptions {

@@ -46,7 +46,8 @@ pub(super) struct Args {
     /// Ask the K-th of N parts only; `glm4v eval merge` joins them
     #[arg(long, value_name = "K/N", value_parser = shard)]
     shard: Option<Shard>,
-    /// Questions asked at the same time
+    /// Questions asked at the same time: 4 of a model here, which answers them together, 8 of an
+    /// endpoint
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: Option<u16>,
     /// Print the scores as a JSON object
@@ -129,7 +130,7 @@ fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
             seed: generate.seed.unwrap_or(0),
         },
         shard: args.shard,
-        concurrency: args.concurrency.unwrap_or(if args.endpoint.is_some() { 8 } else { 1 }).into(),
+        concurrency: args.concurrency.unwrap_or(if args.endpoint.is_some() { 8 } else { 4 }).into(),
         answer: AnswerOptions {
             max_tokens: generate.max_tokens,
             temperature: Some(generate.temperature.unwrap_or(0.0)),

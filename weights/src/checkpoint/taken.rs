@@ -37,7 +37,8 @@ pub enum Take {
     WithSecond(String),
 }
 
-/// What a checkpoint says about a tensor that is taken from a GGUF file.
+/// What a checkpoint says about a tensor that is taken from a GGUF file; `part` is of that file's
+/// own parts.
 pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsError> {
     let bad = |reason: String| WeightsError::BadGguf { file: gguf.file().to_owned(), reason };
     let missing = |name: &str| bad(format!("tensor `{name}` is missing"));
@@ -47,9 +48,9 @@ pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsErro
     let mut info = TensorInfo {
         name: taken.name.clone(),
         dtype: stored.stored,
-        file: gguf.file().to_owned(),
+        file: gguf.file_of(stored).to_owned(),
         bytes: range.len(),
-        part: taken.part,
+        part: stored.part,
         shape: shape.clone(),
         range: range.clone(),
         order: Order::AsStored,
@@ -86,8 +87,9 @@ pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsErro
         }
         Take::WithSecond(name) => {
             let second = gguf.tensor(name).ok_or_else(|| missing(name))?;
+            let alike = (&second.shape, second.stored, second.part);
             let ([out, channels, y, x], true) =
-                (shape.as_slice(), second.shape == shape && second.stored == info.dtype)
+                (shape.as_slice(), alike == (&shape, info.dtype, info.part))
             else {
                 return Err(unfit(format!("and `{name}` are no two slices of one kernel")));
             };

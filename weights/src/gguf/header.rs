@@ -111,7 +111,7 @@ fn tensor(cursor: &mut Cursor<'_>) -> Result<(String, GgufEntry), String> {
         let reason = format!("sizes {sizes:?} at byte {offset} cannot be stored as {stored}");
         return Err(in_tensor(reason));
     };
-    Ok((name, GgufEntry { stored, shape, range }))
+    Ok((name, GgufEntry { stored, shape, part: 0, range }))
 }
 
 /// Moves a tensor's range to where it is in the file, and checks that it is there.

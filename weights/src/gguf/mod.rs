@@ -4,6 +4,7 @@
 
 mod cursor;
 mod header;
+mod split;
 mod value;
 mod write;
 
@@ -20,13 +21,16 @@ pub use write::{GgufTensor, GgufWriter};
 
 use crate::{StoredType, WeightsError};
 
-/// An opened GGUF file. Opening reads its header alone. Cheap to clone.
+/// An opened GGUF file, or several that are parts of one model. Opening reads the headers alone.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Gguf {
-    file: String,
+    /// Names of the parts.
+    files: Arc<[String]>,
     metadata: Arc<BTreeMap<String, GgufValue>>,
     tensors: Arc<BTreeMap<String, GgufEntry>>,
-    pub(crate) bytes: Arc<MappedFile>,
+    /// Of each part.
+    pub(crate) bytes: Arc<[Arc<MappedFile>]>,
 }
 
 /// What the header says about one tensor.
@@ -36,34 +40,47 @@ pub struct GgufEntry {
     pub stored: StoredType,
     /// Shape, outermost first: the reverse of GGUF's own order.
     pub shape: Vec<usize>,
-    /// Where its bytes are in the file.
+    /// Which part has it.
+    pub(crate) part: usize,
+    /// Where its bytes are in that file.
     pub(crate) range: Range<usize>,
 }
 
 impl Gguf {
-    /// Opens the file at `path` and reads its header.
+    /// Opens the file at `path` and reads its header. The first of several parts opens the others
+    /// too, which lie beside it.
     ///
     /// # Errors
     /// [`WeightsError`] that names the file and, where there is one, the key or the tensor: not
-    /// readable, not GGUF, cut short, of an unknown version or number format, or with sizes that
-    /// cannot be.
+    /// readable, not GGUF, cut short, of an unknown version or number format, with sizes that
+    /// cannot be, or without its other parts.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
-        let file = path.as_ref().display().to_string();
+        let gguf = Self::open_one(path.as_ref())?;
+        if split::parts(&gguf) > 1 { split::join(gguf, path.as_ref()) } else { Ok(gguf) }
+    }
+
+    fn open_one(path: &Path) -> Result<Self, WeightsError> {
+        let file = path.display().to_string();
         let bytes = File::open(path)
             .and_then(|opened| MappedFile::new(&opened))
             .map_err(|source| WeightsError::Unreadable { file: file.clone(), source })?;
         let header = header::read(&bytes, &file)?;
         Ok(Self {
-            file,
+            files: [file].into(),
             metadata: header.metadata.into(),
             tensors: header.tensors.into(),
-            bytes: bytes.into(),
+            bytes: [Arc::new(bytes)].into(),
         })
     }
 
-    /// The file as error messages call it.
+    /// The file as error messages call it; the first of several.
     pub fn file(&self) -> &str {
-        &self.file
+        self.files.first().map_or("", String::as_str)
+    }
+
+    /// The part that has a tensor, as error messages call it.
+    pub(crate) fn file_of(&self, entry: &GgufEntry) -> &str {
+        self.files.get(entry.part).map_or(self.file(), String::as_str)
     }
 
     /// The value of `key`.
@@ -96,7 +113,7 @@ impl Gguf {
         read: impl FnOnce(&'a GgufValue) -> Option<T>,
     ) -> Result<T, WeightsError> {
         let bad = |reason: &str| WeightsError::BadGguf {
-            file: self.file.clone(),
+            file: self.file().to_owned(),
             reason: format!("key `{key}` {reason}"),
         };
         let value = self.get(key).ok_or_else(|| bad("is missing"))?;

@@ -1,0 +1,108 @@
+//! Keys and values as a cache keeps them.
+
+use super::blocked::Kept;
+use super::heads_of;
+use crate::cpu::{Values, values_of};
+use candle_core::{DType, Result, Storage, Tensor};
+use std::ops::Deref;
+
+/// The code that stands for 0.
+pub(super) const ZERO_CODE: u8 = 128;
+/// How far from [`ZERO_CODE`] the code of a row's largest value is.
+const LARGEST_CODE: f64 = 127.0;
+
+/// Keys or values `(kv_heads, rows, d)`.
+#[derive(Clone, Debug)]
+pub enum KeptRows {
+    /// As numbers of the queries' type.
+    Float(Tensor),
+    /// `(code − 128) · scale`.
+    Bytes {
+        /// U8, `(kv_heads, rows, d)`.
+        codes: Tensor,
+        /// F32, `(kv_heads, rows, 1)`.
+        scales: Tensor,
+    },
+}
+
+impl KeptRows {
+    /// Rounds rows `(kv_heads, rows, d)` to bytes, with a scale for each row of each head: a value
+    /// is off by at most 1/254 of its row's largest.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn rounded(rows: &Tensor) -> Result<Self> {
+        let rows = rows.to_dtype(DType::F32)?;
+        let largest = rows.abs()?.max_keepdim(2)?; // (kv_heads, rows, 1)
+        let scales = (largest / LARGEST_CODE)?.maximum(f32::MIN_POSITIVE)?;
+        let codes = (rows.broadcast_div(&scales)?.round()? + f64::from(ZERO_CODE))?;
+        Ok(Self::Bytes { codes: codes.to_dtype(DType::U8)?, scales })
+    }
+
+    /// The numbers, `(kv_heads, rows, d)`.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn numbers(&self, dtype: DType) -> Result<Tensor> {
+        match self {
+            Self::Float(rows) => rows.to_dtype(dtype),
+            Self::Bytes { codes, scales } => {
+                let codes = (codes.to_dtype(DType::F32)? - f64::from(ZERO_CODE))?;
+                codes.broadcast_mul(scales)?.to_dtype(dtype)
+            }
+        }
+    }
+
+    /// Sizes of the heads, rows and channels.
+    pub(super) fn dims(&self) -> &[usize] {
+        match self {
+            Self::Float(rows) => rows.dims(),
+            Self::Bytes { codes, .. } => codes.dims(),
+        }
+    }
+
+    /// The tensors that hold them: numbers, or codes and scales.
+    pub fn tensors(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Float(rows) => vec![rows],
+            Self::Bytes { codes, scales } => vec![codes, scales],
+        }
+    }
+}
+
+/// The rows in memory, whose [`KeptRows::tensors`] are locked.
+pub(super) fn kept<'a>(locked: &'a [Values<'_, impl Deref<Target = Storage>>]) -> Result<Kept<'a>> {
+    match locked {
+        [rows] => Ok(Kept::Floats(heads_of(rows)?)),
+        [codes, scales] => Ok(Kept::Bytes { codes: heads_of(codes)?, scales: heads_of(scales)? }),
+        _ => candle_core::bail!("expected numbers, or codes and scales"),
+    }
+}
+
+/// Locks the tensors of rows.
+pub(super) fn lock(rows: &KeptRows) -> Vec<Values<'_, impl Deref<Target = Storage>>> {
+    rows.tensors().into_iter().map(values_of).collect()
+}
+
+impl Kept<'_> {
+    /// Row `row` of head `head`, where it lies or in `room`.
+    #[inline(always)]
+    pub(super) fn row<'b>(
+        &'b self,
+        head: usize,
+        row: usize,
+        d: usize,
+        room: &'b mut [f32],
+    ) -> &'b [f32] {
+        match self {
+            Self::Floats(heads) => heads.row(head, row, d),
+            Self::Bytes { codes, scales } => {
+                let scale = scales.row(head, row, 1)[0];
+                for (value, code) in room.iter_mut().zip(codes.row(head, row, d)) {
+                    *value = (f32::from(*code) - f32::from(ZERO_CODE)) * scale;
+                }
+                room
+            }
+        }
+    }
+}
