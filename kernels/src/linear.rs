@@ -51,6 +51,28 @@ impl Linear {
         Self { parts: vec![weight], bias }
     }
 
+    /// Packs a weight `shape` (out, in) from where its numbers lie, little-endian in f32 or bf16,
+    /// for a layer on the CPU that computes in `dtype`: no copy is made in between. `None` where
+    /// there are no kernels for these types, or the bytes are not aligned or not so many.
+    pub fn from_bytes(
+        (bytes, stored): (&[u8], DType),
+        shape: (usize, usize),
+        dtype: DType,
+        bias: Option<&Tensor>,
+    ) -> Option<Self> {
+        let form = form_of(dtype).filter(|_| cfg!(target_endian = "little"))?;
+        let values = match stored {
+            DType::F32 => Values::F32(aligned(bytes)?),
+            DType::BF16 => Values::Bf16(aligned(bytes)?),
+            _ => return None,
+        };
+        let (outputs, inputs) = shape;
+        (values.len() == outputs.checked_mul(inputs)?).then(|| {
+            let packed = PackedMatrix::new(values, outputs, inputs, form);
+            Self { parts: vec![Weight::Packed(Arc::new(packed))], bias: bias.cloned() }
+        })
+    }
+
     /// Stacks layers that read the same input into one whose output is theirs side by side.
     ///
     /// # Errors
@@ -111,11 +133,7 @@ impl Linear {
 impl Weight {
     /// Packs a weight if there are kernels for its type on its device.
     fn new(weight: Tensor) -> Self {
-        let form = match weight.dtype() {
-            DType::F32 => Form::F32,
-            DType::BF16 => Form::Bf16,
-            _ => return Self::Dense(weight),
-        };
+        let Some(form) = form_of(weight.dtype()) else { return Self::Dense(weight) };
         Self::pack(&weight, form).unwrap_or(Self::Dense(weight))
     }
 
@@ -198,6 +216,28 @@ fn forward_packed(parts: &[&PackedMatrix], bias: Option<&Tensor>, x: &Tensor) ->
         Values::Bf16(_) => Vec::new(),
     })?;
     Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
+}
+
+/// The form that weights of a type are packed in.
+fn form_of(dtype: DType) -> Option<Form> {
+    match dtype {
+        DType::F32 => Some(Form::F32),
+        DType::BF16 => Some(Form::Bf16),
+        _ => None,
+    }
+}
+
+/// A type of which any bits are a value.
+trait Number {}
+impl Number for f32 {}
+impl Number for half::bf16 {}
+
+/// Bytes as the numbers that they are, when they are aligned and whole ones.
+#[allow(unsafe_code, reason = "bytes of a file are read as numbers where they lie")]
+fn aligned<T: Number>(bytes: &[u8]) -> Option<&[T]> {
+    // SAFETY: any bits are a value of `T`, by what `Number` is implemented for.
+    let (before, numbers, after) = unsafe { bytes.align_to::<T>() };
+    (before.is_empty() && after.is_empty()).then_some(numbers)
 }
 
 /// Looks at the values of a contiguous tensor on the CPU, in f32 or bf16.

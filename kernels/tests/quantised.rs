@@ -80,3 +80,46 @@ fn a_table_in_blocks_gives_its_dequantised_rows() {
         assert!(table.look_up(&[9]).is_err() && dense.look_up(&[9]).is_err());
     }
 }
+
+#[test]
+fn a_layer_packed_out_of_a_file_is_the_one_made_of_its_tensor() {
+    let (outputs, inputs) = (45, 33);
+    let values: Vec<f32> = (0..outputs * inputs).map(|i| (i as f32 * 0.37).sin()).collect();
+    let weight = Tensor::from_vec(values, (outputs, inputs), &Device::Cpu).unwrap();
+    let x = weight.narrow(0, 0, 5).unwrap();
+    let bits = |layer: Linear| -> Vec<u32> {
+        let y: Vec<f32> = layer.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        y.into_iter().map(f32::to_bits).collect()
+    };
+    for (stored, computed) in [
+        (DType::F32, DType::F32),
+        (DType::F32, DType::BF16),
+        (DType::BF16, DType::F32),
+        (DType::BF16, DType::BF16),
+    ] {
+        let file = weight.to_dtype(stored).unwrap();
+        let bytes: Vec<u8> = match stored {
+            DType::F32 => floats(&file).iter().flat_map(|value| value.to_le_bytes()).collect(),
+            _ => floats(&file)
+                .iter()
+                .flat_map(|value| ((value.to_bits() >> 16) as u16).to_le_bytes())
+                .collect(),
+        };
+        // Room to begin at an address that suits the numbers.
+        let mut room = vec![0; bytes.len() + 8];
+        let start = room.as_ptr().align_offset(4);
+        room[start..start + bytes.len()].copy_from_slice(&bytes);
+        let lying = &room[start..start + bytes.len()];
+        let shape = (outputs, inputs);
+        let packed = Linear::from_bytes((lying, stored), shape, computed, None).unwrap();
+        assert_eq!(bits(packed), bits(Linear::new(file.to_dtype(computed).unwrap(), None)));
+        let odd = &room[start + 1..start + 1 + bytes.len()];
+        assert!(Linear::from_bytes((odd, stored), shape, computed, None).is_none());
+        let longer = (outputs + 1, inputs);
+        assert!(Linear::from_bytes((lying, stored), longer, computed, None).is_none());
+    }
+}
+
+fn floats(x: &Tensor) -> Vec<f32> {
+    x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}

@@ -105,7 +105,10 @@ impl Weights {
         }
         Ok(match self.load_in_blocks(info)? {
             Some(weight) => Linear::quantised(Arc::new(weight), bias),
-            None => Linear::new(self.cast(self.load(info)?, self.dtype, info)?, bias),
+            None => match self.packed_where_it_lies(info, (out, input), bias.as_ref()) {
+                Some(layer) => layer,
+                None => Linear::new(self.cast(self.load(info)?, self.dtype, info)?, bias),
+            },
         })
     }
 
@@ -255,6 +258,25 @@ impl Weights {
         };
         self.checkpoint.release(info);
         loaded.map_err(|source| unloadable(info, source))
+    }
+
+    /// A layer whose matrix is packed out of the file, without a copy of it in between; `None`
+    /// where that cannot be.
+    fn packed_where_it_lies(
+        &self,
+        info: &TensorInfo,
+        shape: (usize, usize),
+        bias: Option<&Tensor>,
+    ) -> Option<Linear> {
+        let (StoredType::Plain(_), Some(stored), true) =
+            (info.dtype, info.dtype.dtype(), self.device.is_cpu())
+        else {
+            return None;
+        };
+        let bytes = self.checkpoint.bytes(info)?;
+        let layer = Linear::from_bytes((&bytes, stored), shape, self.dtype, bias)?;
+        self.checkpoint.release(info);
+        Some(layer)
     }
 
     /// Whether a layer's matrix becomes bytes: the recipe has them, and it is not in blocks yet.

@@ -6,6 +6,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::blocks::Blocks;
+use super::pages::ask_for_large_pages;
 use super::{Form, PANEL, Values};
 
 /// 16 words of 4 bytes, aligned as the widest load wants them.
@@ -19,19 +20,51 @@ pub(super) const LINES: usize = PANEL / 16;
 /// Packs a stored matrix `(outputs, inputs)`, its panels in parallel. Outputs past the last, and
 /// inputs past the last in a word of several, are zeros.
 pub(super) fn pack(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Vec<Line> {
-    let words = inputs.div_ceil(form.per_word());
+    let size = (outputs, inputs);
+    match (form, values) {
+        (Form::F32, Values::F32(values)) => lay(values, size, |[x]| x.to_bits()),
+        (Form::F32, Values::Bf16(values)) => lay(values, size, |[x]| x.to_f32().to_bits()),
+        (Form::Bf16, Values::F32(values)) => {
+            lay(values, size, |pair| halves(pair.map(bf16::from_f32)))
+        }
+        (Form::Bf16, Values::Bf16(values)) => lay(values, size, halves),
+        _ => unreachable!("blocks are packed from blocks"),
+    }
+}
+
+/// Two values in a word, the first in the low half.
+fn halves([first, second]: [bf16; 2]) -> u32 {
+    u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16
+}
+
+/// Lays rows of a matrix out in panels, `word` making a word of `N` inputs that are neighbours.
+fn lay<T: Copy + Default + Sync, const N: usize>(
+    values: &[T],
+    (outputs, inputs): (usize, usize),
+    word: impl Fn([T; N]) -> u32 + Sync,
+) -> Vec<Line> {
+    let words = inputs.div_ceil(N);
     fill_panels(outputs.div_ceil(PANEL), words * LINES, |panel, lines| {
-        let rows = panel * PANEL..outputs.min((panel + 1) * PANEL);
-        for (line, first) in rows.clone().step_by(16).enumerate() {
-            for lane in 0..16 {
-                let row = (first + lane < rows.end).then_some(first + lane);
-                for word in 0..words {
-                    let value = row.map_or(0, |row| form.word(values, inputs, row, word));
-                    lines[word * LINES + line].0[lane] = value;
+        for half in 0..LINES {
+            let rows: [&[T]; 16] = std::array::from_fn(|lane| {
+                let row = panel * PANEL + half * 16 + lane;
+                if row < outputs { &values[row * inputs..][..inputs] } else { &[] }
+            });
+            let rows = rows.map(|row| row.as_chunks::<N>());
+            // Word by word: each line is written once, and each row read from end to end.
+            for (index, lines) in lines.chunks_exact_mut(LINES).enumerate() {
+                for (to, (whole, rest)) in lines[half].0.iter_mut().zip(&rows) {
+                    let inputs = whole.get(index).copied().unwrap_or_else(|| padded(rest));
+                    *to = word(inputs);
                 }
             }
         }
     })
+}
+
+/// The last values of a row, and zeros after them; all zeros where there is no row.
+fn padded<T: Copy + Default, const N: usize>(rest: &[T]) -> [T; N] {
+    std::array::from_fn(|i| rest.get(i).copied().unwrap_or_default())
 }
 
 /// Packs a matrix stored in blocks, its panels in parallel; `None` when its bytes are not
@@ -64,6 +97,7 @@ pub(super) fn fill_panels(
 ) -> Vec<Line> {
     const ZEROS: Line = Line([0; 16]);
     let mut lines = Vec::with_capacity(panels * size);
+    ask_for_large_pages(&mut lines.spare_capacity_mut()[..panels * size]);
     if size > 0 {
         lines.spare_capacity_mut()[..panels * size].par_chunks_mut(size).enumerate().for_each(
             |(panel, lines)| {
@@ -90,32 +124,6 @@ fn write_all(places: &mut [MaybeUninit<Line>], value: Line) -> &mut [Line] {
     }
     // SAFETY: every place has been written just now, and `MaybeUninit<Line>` is laid out as `Line`.
     unsafe { &mut *(std::ptr::from_mut(places) as *mut [Line]) }
-}
-
-impl Form {
-    /// Inputs that a word holds.
-    pub(super) fn per_word(self) -> usize {
-        match self {
-            Self::F32 => 1,
-            Self::Bf16 => 2,
-            _ => unreachable!("blocks are packed from blocks"),
-        }
-    }
-
-    /// Word number `word` of a stored row.
-    fn word(self, values: Values<'_>, inputs: usize, row: usize, word: usize) -> u32 {
-        match (self, values) {
-            (Self::F32, Values::F32(values)) => values[row * inputs + word].to_bits(),
-            (Self::F32, Values::Bf16(values)) => values[row * inputs + word].to_f32().to_bits(),
-            (Self::Bf16, Values::F32(values)) => pair(&values[row * inputs..][..inputs], word),
-            (Self::Bf16, Values::Bf16(values)) => {
-                let row = &values[row * inputs..][..inputs];
-                let second = row.get(2 * word + 1).map_or(0, |value| value.to_bits());
-                u32::from(row[2 * word].to_bits()) | u32::from(second) << 16
-            }
-            _ => unreachable!("blocks are packed from blocks"),
-        }
-    }
 }
 
 /// Values `2 · word` and `2 · word + 1` of a row, rounded to bf16, the first in the low half.

@@ -1,15 +1,15 @@
-//! Memory for large outputs.
+//! Memory for large outputs and weights.
 
 use std::mem::MaybeUninit;
 
-/// Outputs of fewer bytes come from memory that the allocator keeps.
+/// Fewer bytes hold few whole large pages, or come from memory that the allocator keeps.
 #[cfg(target_os = "linux")]
 const LARGE: usize = 8 << 20;
 
-/// Asks for large pages under outputs that have not been written yet: handing out a page costs
+/// Asks for large pages under places that have not been written yet: handing out a page costs
 /// about as much as multiplying for it, and the small ones are 512 times as many.
 #[cfg(target_os = "linux")]
-pub(super) fn ask_for_large_pages(places: &mut [MaybeUninit<f32>]) {
+pub(super) fn ask_for_large_pages<T>(places: &mut [MaybeUninit<T>]) {
     const PAGE: usize = 2 << 20;
     if size_of_val(places) < LARGE {
         return;
@@ -24,4 +24,4 @@ pub(super) fn ask_for_large_pages(places: &mut [MaybeUninit<f32>]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn ask_for_large_pages(_places: &mut [MaybeUninit<f32>]) {}
+pub(super) fn ask_for_large_pages<T>(_places: &mut [MaybeUninit<T>]) {}
