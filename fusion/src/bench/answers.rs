@@ -6,8 +6,8 @@ use crate::session::Session;
 use crate::{Answer, Draft, FusionError, GenerateOptions, Image, Model};
 use glm4v_vision::ImageOptions;
 
-/// What is asked about the picture: text that is read repeats itself as documents do.
-const READ: &str = "Text Recognition:";
+/// What is asked about the picture, which every model of the family has something to say to.
+const DESCRIBE: &str = "Describe this image.";
 
 /// What a model without eyes is asked.
 const COPY: &str =
@@ -47,7 +47,7 @@ impl Bench {
         let image = Image::from_bytes(&work.image, &ImageOptions::default())?;
         let eyes = model.info().vision;
         let images = if eyes { vec![model.embed(&image)?] } else { Vec::new() };
-        let message = user_message(&images, if eyes { READ } else { COPY });
+        let message = user_message(&images, if eyes { DESCRIBE } else { COPY });
         let mut session = Session::new(model.decoder());
         if work.draft == Draft::Prediction {
             session.prepare_prediction(model);

@@ -92,11 +92,7 @@ impl Answerer for LocalAnswerer {
         }
         let read = |bytes: &Vec<u8>| Image::from_bytes(bytes, &self.images);
         let images = question.images.iter().map(read).collect::<Result<Vec<_>, _>>();
-        let answer = match self.ask(&images.map_err(failed)?, question) {
-            Ok(answer) => answer,
-            Err(glm4v::Error::Cancelled) => return Err(AnswerError::Interrupted),
-            Err(error) => return Err(failed(error)),
-        };
+        let answer = self.ask(&images.map_err(failed)?, question)?;
         let finish = match answer.finish_reason {
             FinishReason::Stop => Finish::Stop,
             FinishReason::Length => Finish::Length,
@@ -113,16 +109,16 @@ impl Answerer for LocalAnswerer {
 }
 
 impl LocalAnswerer {
-    fn ask(&self, images: &[Image], question: &Question<'_>) -> Result<Answer, glm4v::Error> {
+    fn ask(&self, images: &[Image], question: &Question<'_>) -> Result<Answer, AnswerError> {
         let turn = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
-        let visuals = images.iter().map(|image| self.model.embed(image));
+        let visuals = images.iter().map(|image| self.model.embed(image).map_err(of_model));
         let visuals = visuals.collect::<Result<Vec<_>, _>>()?;
         let mut parts = vec![Part::Image; visuals.len()];
         parts.push(Part::Text(question.prompt.to_owned()));
         let message = Message::new(Role::User, parts);
-        let generation = self.model.generate(&[message], &visuals, &self.options(question))?;
+        let generation = self.model.generate(&[message], &visuals, &self.options(question));
         drop(turn);
-        self.decoder.finish(generation)
+        self.decoder.finish(generation.map_err(of_model)?).map_err(of_model)
     }
 
     fn options(&self, question: &Question<'_>) -> GenerateOptions {
@@ -137,6 +133,13 @@ impl LocalAnswerer {
             cancel: self.cancel.clone(),
             ..GenerateOptions::default()
         }
+    }
+}
+
+fn of_model(error: glm4v::Error) -> AnswerError {
+    match error {
+        glm4v::Error::Cancelled => AnswerError::Interrupted,
+        error => failed(error),
     }
 }
 
