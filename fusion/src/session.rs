@@ -372,6 +372,22 @@ mod tests {
     }
 
     #[test]
+    fn tokens_run_together_give_the_bits_of_steps() {
+        for name in ["glm4v", "glm4v_9b", "glm4", "glm4v_moe"] {
+            let model = model(name);
+            let question = "Why, and what, is the total of all that it is made of? ".repeat(12);
+            let prompt = prompt(&model, &[], &question);
+            let mut one_by_one = Session::new(model.decoder());
+            prefill(&mut one_by_one, &model, &prompt);
+            let mut together = one_by_one.fork().unwrap();
+            let tokens: Vec<u32> = (65..78).collect();
+            let steps: Vec<_> =
+                tokens.iter().map(|&token| one_by_one.step(&model, token).unwrap()).collect();
+            assert!(together.run(&model, &tokens).unwrap() == steps, "{name}");
+        }
+    }
+
+    #[test]
     fn a_cancelled_prefill_ends() {
         let model = model("glm4v");
         let cancel = CancelToken::default();

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use glm4v_fusion::{
-    Answer, CancelToken, Draft, DraftCounts, FinishReason, FusionError, GenerateOptions, Image,
-    ImageOptions, LoadOptions, Message, Model, Part, Role, VideoFile, VideoMetadata,
+    Answer, CancelToken, DecodeTogether, Draft, DraftCounts, FinishReason, FusionError,
+    GenerateOptions, Image, ImageOptions, LoadOptions, Message, Model, Part, Role, VideoFile,
+    VideoMetadata,
 };
 use std::path::{Path, PathBuf};
 
@@ -142,6 +143,36 @@ fn ask_many_gives_what_separate_asks_give() {
         assert_eq!((ids(answer), &answer.text), (ids(&alone), &alone.text));
         assert_eq!(answer.usage, alone.usage);
     }
+}
+
+#[test]
+fn threads_that_decode_together_get_what_each_would_alone() {
+    let model = model("glm4v");
+    let question = |i: usize| ["What is it?", "Why?", "What is it made of, and why?"][i % 3];
+    let start = |i: usize| {
+        let message = Message::new(Role::User, vec![Part::Text(question(i).to_owned())]);
+        model.generate(&[message], &[], &greedy(4 + 3 * i)).unwrap()
+    };
+    let decoder = DecodeTogether::new(&model).unwrap();
+    std::thread::scope(|scope| {
+        for i in 0..20 {
+            let (start, decoder) = (&start, &decoder);
+            scope.spawn(move || {
+                let (alone, together) = (start(i).finish().unwrap(), start(i));
+                let together = decoder.finish(together).unwrap();
+                assert_eq!((ids(&together), &together.text), (ids(&alone), &alone.text), "{i}");
+                assert_eq!(together.finish_reason, alone.finish_reason);
+            });
+        }
+    });
+    let cancelled = {
+        let options = greedy(400);
+        let message = Message::new(Role::User, vec![Part::Text("Why?".to_owned())]);
+        let generation = model.generate(&[message], &[], &options).unwrap();
+        options.cancel.cancel();
+        decoder.finish(generation).unwrap()
+    };
+    assert_eq!(cancelled.finish_reason, FinishReason::Cancelled);
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub fn attention_over(q: &Tensor, k: &KeptRows, v: &KeptRows, mask: Mask) -> Res
     if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v) {
         return attention(q, k, v, mask);
     }
-    if !is_f32_on_cpu(q) {
+    if !is_f32_on_cpu(q) || !(k.has_whole_rows() && v.has_whole_rows()) {
         return attention(q, &k.numbers(q.dtype())?, &v.numbers(q.dtype())?, mask);
     }
     fit(q.dims3()?, [k.dims(), v.dims()], mask)?;
@@ -306,6 +306,26 @@ mod tests {
         }
     }
 
+    /// Guesses are verified together, and must be answered as one by one.
+    #[test]
+    fn a_row_gives_the_same_bits_alone_and_among_others() {
+        let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (heads, kv_heads, d) in [(4, 4, 64), (8, 2, 128), (32, 2, 20)] {
+            let (queries, keys) = (13, 263);
+            let q = values((heads, queries, d), 1);
+            let [k, v] = [2, 3].map(|seed| values((kv_heads, keys, d), seed));
+            let together = flat(attention(&q, &k, &v, Mask::Causal).unwrap());
+            for row in 0..queries {
+                let seen = keys - queries + row + 1;
+                let [k, v] = [&k, &v].map(|rows| rows.narrow(1, 0, seen).unwrap());
+                let q = q.narrow(1, row, 1).unwrap();
+                let alone = flat(attention(&q, &k, &v, Mask::Causal).unwrap());
+                let width = heads * d;
+                assert_eq!(alone, together[row * width..(row + 1) * width], "{heads}, {row}");
+            }
+        }
+    }
+
     #[test]
     fn rows_kept_in_bytes_give_what_their_numbers_give() {
         for (queries, keys, mask) in
@@ -321,11 +341,18 @@ mod tests {
                 KeptRows::Float(_) => panic!("rounded rows are bytes"),
             };
             let (k, v) = (rows(2), rows(3));
+            // Codes that lie otherwise are read rightly too.
+            let KeptRows::Bytes { codes, scales } = k.clone() else { panic!("bytes") };
+            let codes = codes.transpose(1, 2).unwrap().contiguous().unwrap();
+            let otherwise = KeptRows::Bytes { codes: codes.transpose(1, 2).unwrap(), scales };
             let kept = attention_over(&q, &k, &v, mask).unwrap();
+            let apart = attention_over(&q, &otherwise, &v, mask).unwrap();
             let [k, v] = [k, v].map(|rows| rows.numbers(DType::F32).unwrap());
             let numbers = attention(&q, &k, &v, mask).unwrap();
             let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            assert_eq!(flat(kept), flat(numbers), "{queries} of {keys}, {mask:?}");
+            let wanted = flat(numbers);
+            assert_eq!(flat(kept), wanted, "{queries} of {keys}, {mask:?}");
+            assert_eq!(flat(apart), wanted, "{queries} of {keys}, {mask:?}");
         }
     }
 

@@ -172,11 +172,13 @@ fn print_phase(json: bool, phase: &Phase, share: Option<f64>) -> std::io::Result
         &number(phase.gigabytes_per_second, 1),
         &share.map_or("-".to_owned(), |share| format!("{:.0} %", share * 100.0)),
     ]))?;
-    if let Some(gain) = phase.gain {
-        let accepted = phase.acceptance.unwrap_or_default() * 100.0;
-        print_line(&format!(
-            "  {accepted:.0} % of the guesses were right; {gain:.2} x without them"
-        ))?;
+    match (phase.gain, phase.acceptance) {
+        (Some(gain), Some(right)) => print_line(&format!(
+            "  {:.0} % of the guesses were right; {gain:.2} x as fast as without them",
+            right * 100.0
+        ))?,
+        (Some(_), None) => print_line("  there was nothing to guess from")?,
+        (None, _) => {}
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::{Bench, Phase, Work};
 use crate::ask::user_message;
 use crate::session::Session;
-use crate::{Answer, Draft, FusionError, GenerateOptions, Image, Model};
+use crate::{Answer, Draft, FusionError, GenerateOptions, Image, Message, Model, VisualTokens};
 use glm4v_vision::ImageOptions;
 
 /// What is asked about the picture, which every model of the family has something to say to.
@@ -13,26 +13,58 @@ const DESCRIBE: &str = "Describe this image.";
 const COPY: &str =
     "Copy this table:\nApples | 42 kg | 3.10\nPears | 17 kg | 2.80\nFigs | 42 kg | 3.10";
 
-/// Seconds a token of each timed answer, and the drafts of the last one.
-#[derive(Default)]
+/// One way of making the answer: its session, which keeps the prompt, and what was timed.
 struct Answers {
+    draft: Draft,
+    session: Option<Session>,
+    /// Of a token, in each timed round.
     seconds: Vec<f64>,
-    tokens: usize,
-    acceptance: Option<f64>,
+    last: Option<Answer>,
 }
 
 impl Answers {
-    fn add(&mut self, answer: &Answer) {
-        self.tokens = answer.usage.completion;
-        self.seconds.push(answer.timings.decode.as_secs_f64() / self.tokens.max(1) as f64);
-        let counts = answer.drafts;
-        self.acceptance =
-            (counts.proposed > 0).then(|| counts.accepted as f64 / counts.proposed as f64);
+    fn new(draft: Draft) -> Self {
+        Self { draft, session: None, seconds: Vec::new(), last: None }
     }
 
-    fn median(&mut self) -> f64 {
-        self.seconds.sort_by(f64::total_cmp);
-        self.seconds.get(self.seconds.len() / 2).copied().unwrap_or(f64::NAN)
+    /// Makes the answer once more.
+    fn make(
+        &mut self,
+        model: &Model,
+        message: &Message,
+        images: &[VisualTokens],
+        most: usize,
+    ) -> Result<(), FusionError> {
+        let options = GenerateOptions {
+            max_tokens: Some(most),
+            temperature: Some(0.0),
+            draft: self.draft,
+            ..GenerateOptions::default()
+        };
+        let session = self.session.take().unwrap_or_else(|| Session::new(model.decoder()));
+        let messages = std::slice::from_ref(message);
+        let mut generation = model.generate_on(session, messages, images, &options)?;
+        generation.by_ref().try_for_each(|chunk| chunk.map(drop))?;
+        let (answer, session) = generation.into_answer();
+        let tokens = answer.usage.completion.max(1) as f64;
+        self.seconds.push(answer.timings.decode.as_secs_f64() / tokens);
+        (self.session, self.last) = (Some(session), Some(answer));
+        Ok(())
+    }
+
+    /// The phase, of which the first round was to warm up; `None` when the answer was empty.
+    fn phase(&mut self, bench: &Bench, name: &'static str) -> Option<Phase> {
+        let answer = self.last.as_ref().filter(|answer| answer.usage.completion > 0)?;
+        let timed = self.seconds.get_mut(1..)?;
+        timed.sort_by(f64::total_cmp);
+        let phase = bench.phase(name, format!("{} tokens", answer.usage.completion), timed, None);
+        let drafts = answer.drafts;
+        Some(Phase {
+            tokens_per_second: Some(1e3 / phase.ms),
+            acceptance: (drafts.proposed > 0)
+                .then(|| drafts.accepted as f64 / drafts.proposed as f64),
+            ..phase
+        })
     }
 }
 
@@ -44,54 +76,26 @@ impl Bench {
         work: &Work,
         on_phase: &mut dyn FnMut(&Phase),
     ) -> Result<(), FusionError> {
-        let image = Image::from_bytes(&work.image, &ImageOptions::default())?;
-        let eyes = model.info().vision;
-        let images = if eyes { vec![model.embed(&image)?] } else { Vec::new() };
-        let message = user_message(&images, if eyes { DESCRIBE } else { COPY });
-        let mut session = Session::new(model.decoder());
-        if work.draft == Draft::Prediction {
-            session.prepare_prediction(model);
-        }
-        let mut session = Some(session);
-        let mut answer = |draft| {
-            let options = GenerateOptions {
-                max_tokens: Some(work.answer),
-                temperature: Some(0.0),
-                draft,
-                ..GenerateOptions::default()
-            };
-            let started = session.take().unwrap_or_else(|| Session::new(model.decoder()));
-            let messages = std::slice::from_ref(&message);
-            let mut generation = model.generate_on(started, messages, &images, &options)?;
-            generation.by_ref().try_for_each(|chunk| chunk.map(drop))?;
-            let (answer, ended) = generation.into_answer();
-            session = Some(ended);
-            Ok::<_, FusionError>(answer)
-        };
-        let (mut plain, mut drafted) = (Answers::default(), Answers::default());
-        for round in 0..=work.rounds.max(1) {
-            let (without, with) = (answer(Draft::Off)?, answer(work.draft)?);
-            if round > 0 {
-                plain.add(&without);
-                drafted.add(&with);
+        let (images, question) = match model.info().vision {
+            true => {
+                let image = Image::from_bytes(&work.image, &ImageOptions::default())?;
+                (vec![model.embed(&image)?], DESCRIBE)
             }
+            false => (Vec::new(), COPY),
+        };
+        let message = user_message(&images, question);
+        let [mut plain, mut drafted] = [Draft::Off, work.draft].map(Answers::new);
+        for _ in 0..=work.rounds.max(1) {
+            plain.make(model, &message, &images, work.answer)?;
+            drafted.make(model, &message, &images, work.answer)?;
         }
-        if plain.tokens == 0 {
-            return Ok(()); // the model has nothing to say
+        if let (Some(plain), Some(drafted)) =
+            (plain.phase(self, "answer"), drafted.phase(self, "answer drafts"))
+        {
+            let gain = Some(plain.ms / drafted.ms);
+            on_phase(&plain);
+            on_phase(&Phase { gain, ..drafted });
         }
-        let gain = plain.median() / drafted.median();
-        let work_of = |answers: &Answers| format!("{} tokens", answers.tokens);
-        on_phase(&self.phase("answer", work_of(&plain), &plain.seconds, None).of_tokens(1));
-        let phase = self.phase("answer drafts", work_of(&drafted), &drafted.seconds, None);
-        let acceptance = drafted.acceptance;
-        on_phase(&Phase { acceptance, gain: Some(gain), ..phase.of_tokens(1) });
         Ok(())
-    }
-}
-
-impl Phase {
-    /// With the rate of so many tokens in its time.
-    fn of_tokens(self, tokens: usize) -> Self {
-        Self { tokens_per_second: Some(tokens as f64 / self.ms * 1e3), ..self }
     }
 }

@@ -61,6 +61,19 @@ impl KeptRows {
         }
     }
 
+    /// Whether the channels of a row lie side by side, and each row of codes has its scale.
+    pub(super) fn has_whole_rows(&self) -> bool {
+        let side_by_side = |rows: &&Tensor| rows.stride().last() == Some(&1);
+        let scaled = match self {
+            Self::Float(_) => true,
+            Self::Bytes { codes, scales } => {
+                let [codes, scales] = [codes, scales].map(|rows| rows.dims());
+                codes.get(..2) == scales.get(..2) && scales.get(2..) == Some(&[1])
+            }
+        };
+        scaled && self.tensors().iter().all(side_by_side)
+    }
+
     /// The tensors that hold them: numbers, or codes and scales.
     pub fn tensors(&self) -> Vec<&Tensor> {
         match self {

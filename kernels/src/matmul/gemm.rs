@@ -262,16 +262,16 @@ fn multiply_block<K: Kernel>(
     panels: Range<usize>,
 ) {
     let (row_words, panel_sums) = (rows.len() * K::ROW_WORDS, rows.len() * PANEL);
+    // A single tile's rows are read once: so are the weights then, from end to end.
+    let chunk_panels = if rows.len() <= K::ROWS { 1 } else { CHUNK_PANELS };
     BUFFERS.with_borrow_mut(|Buffers { wide, sums }| {
-        let parts = if plan.block_steps < plan.steps { CHUNK_PANELS } else { 0 };
+        let parts = if plan.block_steps < plan.steps { chunk_panels } else { 0 };
         grow(sums, parts * panel_sums / 16);
         let sums = words_of(sums).as_mut_ptr().cast::<f32>();
         let lines = |here: &Range<usize>, panel: usize| {
             let lines = &product.weight.lines[panel * plan.steps * K::LINES..];
             &lines[here.start * K::LINES..here.end * K::LINES]
         };
-        // A single tile's rows are read once: so are the weights then, from end to end.
-        let chunk_panels = if rows.len() <= K::ROWS { 1 } else { CHUNK_PANELS };
         for first in panels.clone().step_by(chunk_panels) {
             let chunk = first..panels.end.min(first + chunk_panels);
             let mut order = plan

@@ -178,7 +178,6 @@ fn products_with_several_blocks_of_blocks_are_right() {
     }
 }
 
-/// A weight of bytes, packed from random values.
 /// Answers must not depend on which others are made in the same pass. (24 rows or more meet AMX
 /// tiles, whose sums are others; so many are not decoded together.)
 #[test]
@@ -215,6 +214,7 @@ fn check_rows_alone(weight: &PackedMatrix) {
     }
 }
 
+/// A weight of bytes, packed from random values.
 fn random_int8(outputs: usize, inputs: usize) -> PackedMatrix {
     let values = spread(outputs * inputs, 8);
     PackedMatrix::new(Values::F32(&values), outputs, inputs, Form::Int8)
