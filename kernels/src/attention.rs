@@ -85,7 +85,7 @@ pub fn attention_over(q: &Tensor, k: &KeptRows, v: &KeptRows, mask: Mask) -> Res
     if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v) {
         return attention(q, k, v, mask);
     }
-    if !is_f32_on_cpu(q) || !(k.has_whole_rows() && v.has_whole_rows()) {
+    if !(is_f32_on_cpu(q) && k.has_whole_rows() && v.has_whole_rows()) {
         return attention(q, &k.numbers(q.dtype())?, &v.numbers(q.dtype())?, mask);
     }
     fit(q.dims3()?, [k.dims(), v.dims()], mask)?;
