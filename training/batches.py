@@ -118,20 +118,20 @@ def _mixed(r, easy):
     kind = r.random()
     if easy:
         return _easy(r, kind)
-    if kind < 0.05:
+    if kind < 0.04:
         return (r.randint(4, 12), r.randint(3, 10)), lambda w, h: samples.without_text(r, w, h)
-    if kind < 0.25:
+    if kind < 0.22:
         if r.random() < 0.2:
             return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h)
         return (r.randint(3, 20), r.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
-    if kind < 0.47:
-        return (r.randint(6, 12), r.randint(2, 6)), lambda w, h: samples.text_lines(r, w, h)
-    if kind < 0.57:
+    if kind < 0.50:
+        return (r.randint(6, 12), r.randint(2, 7)), lambda w, h: samples.text_lines(r, w, h)
+    if kind < 0.59:
         return (r.randint(6, 14), r.randint(4, 10)), r.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
-    if kind < 0.69 and matplotlib_charts.drawn():
+    if kind < 0.73 and matplotlib_charts.drawn():
         size = r.choice(list(matplotlib_charts.drawn()))
         return (size[0] // samples.UNIT, size[1] // samples.UNIT), _as_drawn(r)
-    if kind < 0.78:
+    if kind < 0.80:
         width, height = r.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
         draw = samples.series_chart if r.random() < 0.7 else functools.partial(samples.chart, turns=8, labelled=False)
         return (width // samples.UNIT, height // samples.UNIT), lambda w, h: draw(r, w, h)

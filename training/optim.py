@@ -1,5 +1,6 @@
 """Muon for the matrices (Jordan et al. 2024), AdamW for everything else."""
 import torch
+import torch.distributed as dist
 
 
 def orthogonalise(g, dtype=torch.bfloat16, steps=5):
@@ -22,17 +23,27 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self):
+        """Several workers, whose gradients are the same, each orthogonalise a share and exchange the results."""
+        workers, rank = (dist.get_world_size(), dist.get_rank()) if dist.is_initialized() else (1, 0)
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                g = p.grad.flatten(1)
-                state = self.state[p]
-                m = state.setdefault("momentum", torch.zeros_like(g))
-                m.lerp_(g, 1 - group["momentum"])
-                update = orthogonalise(g.lerp(m, group["momentum"]), self.dtype)
-                update *= max(1, g.shape[0] / g.shape[1]) ** 0.5
+            found = [p for p in group["params"] if p.grad is not None]
+            updates = [self._update(p, group["momentum"], i % workers == rank) for i, p in enumerate(found)]
+            if workers > 1 and found:
+                flat = torch.cat([u.flatten() for u in updates])
+                dist.all_reduce(flat)
+                updates = flat.split([u.numel() for u in updates])
+            for p, update in zip(found, updates):
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+
+    def _update(self, p, momentum, mine):
+        """The orthogonalised step of a matrix, zeros where another worker makes it."""
+        g = p.grad.flatten(1)
+        m = self.state[p].setdefault("momentum", torch.zeros_like(g))
+        m.lerp_(g, 1 - momentum)
+        if not mine:
+            return torch.zeros_like(g)
+        update = orthogonalise(g.lerp(m, momentum), self.dtype).to(g.dtype)
+        return update * max(1, g.shape[0] / g.shape[1]) ** 0.5
 
 
 def split_parameters(model):
