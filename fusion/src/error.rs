@@ -75,7 +75,7 @@ pub enum FusionError {
         what: String,
     },
     /// An image was given to a model that has no eyes.
-    #[error("this is a text model ({model}); it cannot look at images")]
+    #[error("this is a text model ({model}); it cannot look at images{}", remedy(.model))]
     TextOnly {
         /// The model's name.
         model: String,
@@ -176,4 +176,10 @@ pub enum FusionError {
         /// What is wrong with it, and what it should be.
         reason: String,
     },
+}
+
+/// What to do where a model may have its eyes in another file.
+fn remedy(model: &str) -> &'static str {
+    let gguf = model.to_lowercase().ends_with(".gguf");
+    if gguf { "; if it has a projector file, give that as --mmproj" } else { "" }
 }

@@ -185,6 +185,9 @@ fn without_a_projector_the_decoder_alone_is_there() {
     assert!(has_eyes());
     std::fs::copy(&beside, folder.path().join("mmproj-F32.gguf")).unwrap();
     assert!(!has_eyes());
+    // Among several, that of the model's own name is taken.
+    std::fs::copy(&beside, folder.path().join("mmproj-model.gguf")).unwrap();
+    assert!(has_eyes());
 }
 
 #[test]
@@ -286,6 +289,7 @@ fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
         ("glm4v", BlockType::Q4K),
         ("glm_ocr", BlockType::Q8_0),
         ("glm4v_moe", BlockType::Q5_1),
+        ("glm46v_moe", BlockType::Q6K),
     ] {
         let checkpoint = Checkpoint::open(golden(name)).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -294,7 +298,7 @@ fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
         let written = export(&checkpoint, &path, quant, &mut |done, total| last = (done, total));
         let written = written.unwrap();
         assert_eq!(last, (written.bytes, written.bytes));
-        let eyes = ["glm4v", "glm_ocr", "glm4v_moe"].contains(&name);
+        let eyes = ["glm4v", "glm_ocr", "glm4v_moe", "glm46v_moe"].contains(&name);
         assert_eq!(written.mmproj, eyes.then(|| folder.path().join("mmproj-model.gguf")));
         // Nothing half-written is left, and nothing is overwritten.
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1 + usize::from(eyes));
@@ -313,6 +317,21 @@ fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
         };
         assert!(error(&loaded).iter().all(|kl| (1e-9..0.5).contains(kl)), "{:?}", error(&loaded));
     }
+}
+
+/// llama.cpp refuses a list of merges that is not one of texts, and `nano`'s vocabulary has no merge.
+#[test]
+fn a_vocabulary_without_merges_has_an_empty_list_of_texts() {
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/nano");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nano.gguf");
+    let written = Checkpoint::open(nano).unwrap();
+    export(&written, &path, BlockType::Q8_0, &mut |_, _| ()).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let key = b"tokenizer.ggml.merges";
+    let place = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len();
+    let (array, text, length) = (9u32.to_le_bytes(), 8u32.to_le_bytes(), 0u64.to_le_bytes());
+    assert_eq!(bytes[place..place + 16], [&array[..], &text, &length].concat());
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn vision_models_pass() {
     for name in ["glm4v", "glm46v", "glm4v_moe"] {
         passes(name, &["one_image", "text", "two_images", "video"]);
     }
+    passes("glm46v_moe", &["one_image", "text", "video"]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(crate) struct EngineArgs {
     /// `q8_0` or `int8`, the fastest; docs/QUANTISATION.md says what is lost
     #[arg(long, value_parser = quantisation, value_name = "TYPE")]
     pub(crate) quant: Option<Quantisation>,
-    /// The projector file of a GGUF model [default: the only mmproj*.gguf beside it]
+    /// The projector file of a GGUF model [default: mmproj-NAME beside NAME, or the only mmproj*.gguf there]
     #[arg(long, value_name = "FILE")]
     pub(crate) mmproj: Option<PathBuf>,
     /// Threads to compute with [default: one a processor]

@@ -1,5 +1,6 @@
 //! A checkpoint: files whose headers have been read, and whose tensors can be.
 
+mod experts;
 mod taken;
 
 use std::borrow::Cow;
@@ -295,7 +296,7 @@ fn add_tensors(
     for (name, stored) in metadata.tensors() {
         let (start, end) = stored.data_offsets;
         let tensor = TensorInfo {
-            name: name.clone(),
+            name,
             dtype: StoredType::Plain(stored.dtype),
             shape: stored.shape.clone(),
             file: file.clone(),
@@ -304,12 +305,14 @@ fn add_tensors(
             range: data_start + start..data_start + end,
             order: Order::AsStored,
         };
-        if let Some(first) = tensors.insert(name, tensor) {
-            return Err(WeightsError::DuplicateTensor {
-                tensor: first.name,
-                first: first.file,
-                second: file,
-            });
+        for tensor in experts::apart(tensor) {
+            if let Some(first) = tensors.insert(tensor.name.clone(), tensor) {
+                return Err(WeightsError::DuplicateTensor {
+                    tensor: first.name,
+                    first: first.file,
+                    second: file,
+                });
+            }
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ enum Architecture {
 }
 
 /// Opens the model in the GGUF file at `path`, with eyes when there is a projector file: `mmproj`,
-/// or the only file `mmproj*.gguf` in the same folder if it fits the model.
+/// or `mmproj-NAME` beside the file NAME, or the only file `mmproj*.gguf` there, if it fits the model.
 ///
 /// # Errors
 /// When a file is not readable, is none of the family's models, or lacks a key or tensor.
@@ -74,16 +74,26 @@ pub(crate) fn open(path: &Path, mmproj: Option<&Path>) -> Result<Checkpoint, Fus
     Ok(Checkpoint::from_gguf(files, &parts, &taken)?)
 }
 
-/// The only projector file in the folder of the model at `path`.
+/// The projector file in the folder of the model at `path`: the one named after it, or the only one.
 fn projector_beside(path: &Path) -> Option<PathBuf> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
-    let mut found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|found| {
-        let name = found.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let found = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|found| {
+        let name = lower_name(found);
         name.starts_with("mmproj") && name.ends_with(".gguf") && found != path
     });
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
+    let mut found: Vec<_> = found.collect();
+    let own = format!("mmproj-{}", lower_name(path));
+    let own = found.iter().position(|found| lower_name(found) == own);
+    match own {
+        Some(own) => Some(found.swap_remove(own)),
+        None if found.len() == 1 => found.pop(),
+        None => None,
+    }
+}
+
+fn lower_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().to_lowercase()
 }
 
 /// Whether a projector that lies beside a model is likely to be of this model.

@@ -115,15 +115,18 @@ impl Sequence<'_> {
             self.hold_rows(name, value, stages);
             self.hold_rows(&format!("lm_{name}"), value, stages); // as vision models call it
         }
-        let logits = decoder.logits(&hidden)?;
-        stages.hold("logits", |reference| {
-            let reference = sequence(reference, self.index, logits.dim(0)?)?;
-            let stage = self.stage("logits");
-            let report = compare::floats(&stage, &logits, &reference, self.bound)?;
-            let divergence = compare::Divergence::of(&logits, &reference).ok();
+        self.hold_logits("logits", &decoder.logits(&hidden)?, stages);
+        Ok(())
+    }
+
+    /// Holds logits `(length, vocabulary)` against those of this sequence.
+    fn hold_logits(&self, name: &str, ours: &Tensor, stages: &mut Stages<'_>) {
+        stages.hold(name, |reference| {
+            let reference = sequence(reference, self.index, ours.dim(0)?)?;
+            let report = compare::floats(&self.stage(name), ours, &reference, self.bound)?;
+            let divergence = compare::Divergence::of(ours, &reference).ok();
             Ok(compare::StageReport { divergence, ..report })
         });
-        Ok(())
     }
 
     /// Holds rows `(length, width)` against those of this sequence.
@@ -153,7 +156,7 @@ impl Sequence<'_> {
             }
         }
         let ours = Tensor::from_vec(steps, (tokens.len(), ()), &Device::Cpu)?;
-        self.hold_rows("greedy_step_logits", &ours, stages);
+        self.hold_logits("greedy_step_logits", &ours, stages);
         let stage = self.stage("greedy_tokens");
         stages.push(&stage, Ok(compare::equal(&stage, &tokens, reference)));
         Ok(())

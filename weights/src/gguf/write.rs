@@ -136,8 +136,8 @@ fn put(header: &mut Vec<u8>, value: &GgufValue) {
         GgufValue::I64(value) => header.extend(value.to_le_bytes()),
         GgufValue::F64(value) => header.extend(value.to_le_bytes()),
         GgufValue::Array(values) => {
-            // An empty array's type is of no consequence.
-            header.extend(values.first().map_or(4, kind).to_le_bytes());
+            // An empty array is one of texts: the merges of a vocabulary that has none, whose type llama.cpp checks.
+            header.extend(values.first().map_or(8, kind).to_le_bytes());
             header.extend((values.len() as u64).to_le_bytes());
             values.iter().for_each(|value| put(header, value));
         }

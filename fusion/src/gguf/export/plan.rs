@@ -49,10 +49,14 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
     let files = checkpoint.files();
     let model_type = model_type(files)?;
     let config: Config = crate::family::config(files)?;
+    let text_type = config.text_config.as_ref().and_then(|text| text.get("model_type")?.as_str());
     let (architecture, family) = match model_type.as_str() {
         "chatglm" => ("chatglm", None),
         "glm" => ("chatglm", Some(TextFamily::Glm)),
         "glm4" => ("glm4", Some(TextFamily::Glm4)),
+        "glm46v" if text_type == Some("glm4v_moe_text") => {
+            ("glm4moe", Some(TextFamily::Glm4vMoe))
+        }
         "glm4v" | "glm46v" => ("glm4", Some(TextFamily::Glm4v)),
         "glm_ocr" => ("glm4", Some(TextFamily::GlmOcr)),
         "glm4v_moe" => ("glm4moe", Some(TextFamily::Glm4vMoe)),
