@@ -16,6 +16,8 @@ class Series:
         self.names = categories(r, r.randint(2, most), test)
         count = r.choice([2, 2, 3])
         pool = [n for n in r.choice([CITIES, FRUITS, GOODS, ["2021", "2022", "2023"], ["Men", "Women", "All"], None]) or words(r, test) if n not in self.names]
+        if len(pool) < 2:  # the categories have taken the names of the series
+            pool = [n for n in GOODS if n not in self.names]
         self.series = r.sample(pool, min(count, len(pool)))
         top = r.choice([10, 50, 100, 500])
         least = max(1, top // 3) if self.kind == "stacked" else 1  # a thin part has no room for its number

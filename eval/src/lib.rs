@@ -11,6 +11,7 @@ mod error;
 pub mod export;
 mod extract;
 mod html;
+pub mod judge;
 mod latex;
 pub mod metrics;
 mod python;

@@ -226,7 +226,7 @@ impl Task {
         }
     }
 
-    fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, EvalError> {
         let bad = |reason: String| EvalError::BadTask { file: file.to_owned(), reason };
         let mut task: Self = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
         task.place = file.to_owned();

@@ -5,6 +5,7 @@
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
 use glm4v_eval::compare::{Reason, Reasons, Side, compare};
 use glm4v_eval::export::{ExportForm, export};
+use glm4v_eval::judge::judge;
 use glm4v_eval::rescore::rescore_all_variants;
 use glm4v_eval::run::{Outcome, RunFolder, RunOptions, Selection, Shard, merge, run};
 use glm4v_eval::task::Task;
@@ -246,4 +247,56 @@ fn samples_are_paired_by_what_they_ask_where_ids_differ() {
     assert_eq!(found.changed[0].scores, (0.0, 1.0));
     let error = Side::open(&folder.path().join("png/0.png")).unwrap_err().to_string();
     assert!(error.contains(".jsonl") && error.contains(".xlsx"), "{error}");
+}
+
+/// Judges by what stands between the marks of the answer, and counts how often it was asked.
+struct Judge(AnswererCard, AtomicUsize);
+
+impl Answerer for Judge {
+    fn card(&self) -> &AnswererCard {
+        &self.0
+    }
+
+    fn answer(&self, question: &Question<'_>) -> Result<Reply, AnswerError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        assert!(question.images.is_empty() && question.prompt.contains("<right>1</right>"));
+        let (_, after) = question.prompt.split_once("<answer>\n").unwrap();
+        let text = match after.split_once("\n</answer>").unwrap().0 {
+            "1" => r#"It is. {"extracted_answer": "1", "score": 1}"#,
+            "" => "There is none.",
+            _ => r#"{"extracted_answer": "other", "score": 0}"#,
+        };
+        Ok(Reply { text: text.into(), ..Default::default() })
+    }
+}
+
+#[test]
+fn a_judgement_is_a_run_over_the_answers_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["1", "2", "slow", "long"]);
+    let output = folder.path().join("run");
+    go(folder.path(), &output, &Fake::new(100)).unwrap();
+    let judged = RunFolder::open(&output).unwrap();
+    let options = RunOptions::new("", folder.path().join("judgement"));
+    let asks = || Judge(AnswererCard { name: "judge".into(), ..Default::default() }, 0.into());
+    let first = asks();
+    let scores = judge(&judged, &first, &options, None, &|_| {}).unwrap().scores;
+    assert_eq!(first.1.into_inner(), 4);
+    let given: Vec<Option<f64>> = scores.items.iter().map(|item| item.score).collect();
+    assert_eq!(given, [Some(1.0), Some(0.0), Some(0.0), Some(1.0)]);
+    assert_eq!(scores.items[2].state, State::Unparsed);
+    assert_eq!(scores.items[0].detail["extracted"], "1");
+    assert_eq!((scores.task.as_str(), scores.all.score), ("chartqa-judged", Some(0.5)));
+    assert_eq!(scores.breakdown["model"]["fake"].all.count, 4);
+    assert_eq!(scores.breakdown["split"]["human"].all.count, 4);
+    let ids = |folder: &RunFolder| -> Vec<String> {
+        folder.scores().unwrap().items.into_iter().map(|item| item.id).collect()
+    };
+    assert_eq!(ids(&RunFolder::open(&options.output).unwrap()), ids(&judged));
+    // What was judged is not asked again, and another prompt is another judgement.
+    let again = asks();
+    judge(&judged, &again, &options, None, &|_| {}).unwrap();
+    assert_eq!(again.1.into_inner(), 0);
+    let other = judge(&judged, &asks(), &options, Some("{{ meta.answer }}"), &|_| {});
+    assert!(matches!(other, Err(EvalError::OtherRun { .. })));
 }

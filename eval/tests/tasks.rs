@@ -92,11 +92,14 @@ fn ocrbench_v2_is_the_mean_over_skills_of_a_language() {
     };
     let mut counted = row(2, "text counting en", "count", json!(["4"]));
     counted["eval"] = "exact match".into();
+    let mut spotted = row(3, "text spotting en", "spot", json!(["[0, 0, 10, 10, 'Stop!']"]));
+    spotted["bbox"] = json!([[0, 0, 10, 0, 10, 10, 0, 10]]);
+    spotted["content"] = json!(["Stop!"]);
     let rows = [
         row(0, "text recognition en", "stop", json!(["stop"])),
         row(1, "text recognition en", "go", json!(["stop"])),
         counted,
-        row(3, "text spotting en", "spot", json!(["1,2,3,4,a"])),
+        spotted,
         row(4, "key information extraction en", "key", json!([{"total": ["5", "5.0"]}])),
         row(5, "formula recognition cn", "formula", json!(["x^2"])),
         row(6, "text grounding en", "ground", json!([0, 0, 10, 10])),
@@ -108,17 +111,18 @@ fn ocrbench_v2_is_the_mean_over_skills_of_a_language() {
         "key" => r#"{"total": "5.0"}"#.to_owned(),
         "formula" => "x^3".to_owned(),
         "ground" => "(0, 0, 10, 5)".to_owned(),
+        "spot" => "[[0, 0, 10, 9, 'stop']]".to_owned(),
         other => other.to_owned(),
     };
     let (scores, _) = go("ocrbench_v2", folder.path(), answer);
-    assert_eq!(scores.items[3].score, None);
+    assert_eq!(scores.items[3].score, Some(1.0));
     let of = |kind: &str, part: &str| scores.breakdown[kind][part].all.score.unwrap();
     assert_eq!(of("skill", "English text recognition"), 0.5);
     assert_eq!(of("skill", "English text detection"), 0.5);
-    // Half, half, one and one; spotting has no score and no group.
-    assert_eq!(of("language", "English"), 0.75);
+    // Half, half, and one for each of counting, key information and spotting.
+    assert_eq!(of("language", "English"), 0.8);
     assert_eq!(of("language", "Chinese"), 0.0);
-    assert_eq!(scores.all.count, 6);
+    assert_eq!(scores.all.count, 7);
 }
 
 #[test]

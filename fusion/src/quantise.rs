@@ -83,6 +83,12 @@ pub fn loaded_as(tensor: &TensorInfo, blocks: Option<BlockType>, plain: StoredTy
     }
 }
 
+/// Whether a recipe would turn the tensor, were its rows whole blocks.
+pub(crate) fn is_matrix(tensor: &TensorInfo) -> bool {
+    let whole = if tensor.shape.len() == 2 { [1, 256] } else { return false };
+    tensor.dtype.is_float() && choose(BlockType::Q8_0, &tensor.name, &whole).is_some()
+}
+
 /// Tensors that the recipe would have in `blocks`, but whose rows are no whole number of blocks,
 /// with what they get: `None` when they stay as they are.
 pub fn exceptions(checkpoint: &Checkpoint, blocks: BlockType) -> Vec<(String, Option<BlockType>)> {

@@ -9,7 +9,7 @@ use glm4v::{
 };
 use glm4v_fusion::quantise::QUANTISED;
 use glm4v_language::LanguageError;
-use glm4v_weights::{BlockType, Quantisation};
+use glm4v_weights::{BlockType, Quantisation, StoredDtype, StoredType};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -350,8 +350,22 @@ fn quantisation(text: &str) -> Result<Quantisation, UsageError> {
     block_type(text).map(Quantisation::from).map_err(other)
 }
 
-/// A type that matrices can be quantised to in a file.
-pub(crate) fn block_type(text: &str) -> Result<BlockType, UsageError> {
+/// A type that matrices can have in a file.
+pub(crate) fn file_form(text: &str) -> Result<StoredType, UsageError> {
+    let plain = match text {
+        "f16" => StoredDtype::F16,
+        "bf16" => StoredDtype::BF16,
+        "f32" => StoredDtype::F32,
+        _ => {
+            let other = |UsageError(message)| UsageError(format!("{message}, f16, bf16, f32"));
+            return block_type(text).map(StoredType::from).map_err(other);
+        }
+    };
+    Ok(StoredType::Plain(plain))
+}
+
+/// A type that matrices can be quantised to.
+fn block_type(text: &str) -> Result<BlockType, UsageError> {
     let found = BlockType::parse(text).filter(|found| QUANTISED.contains(found));
     let names = QUANTISED.map(BlockType::name).join(", ");
     found.ok_or_else(|| UsageError(format!("expected one of {names}")))

@@ -17,7 +17,7 @@ mod tools;
 
 pub(crate) use answer::{CUT, Collector, Question, Reply};
 pub(crate) use args::{
-    ConversationArgs, DraftArg, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs, block_type,
+    ConversationArgs, DraftArg, EngineArgs, GenerateArgs, ImageArgs, JobArgs, ModelArgs, file_form,
 };
 pub(crate) use batch::{Batch, Form};
 pub(crate) use boxes::{PixelBox, draw_boxes, drawing_paths};

@@ -3,6 +3,7 @@
 mod compare;
 mod endpoint;
 mod export;
+mod judge;
 mod list;
 mod local;
 mod merge;
@@ -20,6 +21,7 @@ Examples:
   glm4v eval list
   glm4v eval run chartqa --data chartqa/ --output runs/nano-chartqa
   glm4v eval run chartqa --data chartqa/ --output runs/glm --model glm-4.1v --sample 200 --seed 1
+  glm4v eval judge runs/charxiv --output runs/judged --endpoint http://localhost:8000/v1 --model glm-4.6
 
 A run is a folder: run.json, responses.jsonl, scores.json, report.html. The same command goes on with a run that
 was broken off, and asks nothing twice.";
@@ -40,6 +42,7 @@ enum EvalCommand {
     Compare(compare::Args),
     Export(export::Args),
     Rescore(rescore::Args),
+    Judge(Box<judge::Args>),
     Merge(merge::Args),
 }
 
@@ -51,6 +54,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         EvalCommand::Compare(args) => compare::run(args),
         EvalCommand::Export(args) => export::run(args),
         EvalCommand::Rescore(args) => rescore::run(args),
+        EvalCommand::Judge(args) => judge::run(args, console),
         EvalCommand::Merge(args) => merge::run(args),
     }
 }

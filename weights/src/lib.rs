@@ -26,7 +26,7 @@ pub use files::Files;
 pub use gguf::{Gguf, GgufEntry, GgufTensor, GgufValue, GgufWriter};
 pub use hub::{HubOptions, PullEvent, cached, pull};
 pub use inspect::{Count, Summary};
-pub use quantise::{Quantisation, Recipe, quantise, to_f32_bytes};
+pub use quantise::{Quantisation, Recipe, quantise, to_plain_bytes};
 pub use safetensors::Dtype as StoredDtype;
 pub use source::ModelSource;
 pub use stored::{BlockType, StoredType};

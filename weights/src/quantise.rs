@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-use crate::{BlockType, StoredType};
+use crate::{BlockType, StoredDtype, StoredType};
 
 /// Numbers that are in f32 at a time, for each thread: what is needed besides input and result.
 const PIECE: usize = 1 << 20;
@@ -104,16 +104,45 @@ pub fn quantise(
     Ok(quantised)
 }
 
-/// Turns rows of `width` numbers, stored as `stored`, into f32, little endian.
+/// Turns rows of `width` numbers, stored as `stored`, into `plain` (f32, f16 or bf16), little endian.
+/// The rows go through f32 in pieces, as those of [`quantise`] do.
 ///
 /// # Errors
-/// As [`quantise`].
-pub fn to_f32_bytes(bytes: &[u8], stored: StoredType, width: usize) -> Result<Vec<u8>> {
+/// When the numbers, or those wanted, are of a kind that can't be computed with.
+pub fn to_plain_bytes(
+    bytes: &[u8],
+    stored: StoredType,
+    width: usize,
+    plain: StoredDtype,
+) -> Result<Vec<u8>> {
+    let plain = StoredType::Plain(plain);
+    let Some(dtype) = plain.dtype() else {
+        candle_core::bail!("numbers are not written as {plain}");
+    };
     let (block, block_bytes) = stored.block();
     let row = (width / block).max(1) * block_bytes;
-    let numbers = to_f32(bytes, stored, (bytes.len() / row.max(1), width))?;
-    let numbers: Vec<f32> = numbers.flatten_all()?.to_vec1()?;
-    Ok(numbers.into_iter().flat_map(f32::to_le_bytes).collect())
+    let piece = (PIECE / width.max(1)).max(1) * row.max(1);
+    let pieces = bytes.par_chunks(piece).map(|piece| {
+        let numbers = to_f32(piece, stored, (piece.len() / row.max(1), width))?;
+        little_endian(&numbers.to_dtype(dtype)?.flatten_all()?)
+    });
+    Ok(pieces.collect::<Result<Vec<_>>>()?.concat())
+}
+
+fn little_endian(numbers: &Tensor) -> Result<Vec<u8>> {
+    fn bytes<const N: usize>(numbers: impl IntoIterator<Item = [u8; N]>) -> Vec<u8> {
+        numbers.into_iter().flatten().collect()
+    }
+    Ok(match numbers.dtype() {
+        DType::F32 => bytes(numbers.to_vec1::<f32>()?.into_iter().map(f32::to_le_bytes)),
+        DType::F16 => {
+            bytes(numbers.to_vec1::<half::f16>()?.into_iter().map(half::f16::to_le_bytes))
+        }
+        DType::BF16 => {
+            bytes(numbers.to_vec1::<half::bf16>()?.into_iter().map(half::bf16::to_le_bytes))
+        }
+        other => candle_core::bail!("numbers are not written as {other:?}"),
+    })
 }
 
 /// Rows of numbers in f32.

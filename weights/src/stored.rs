@@ -15,6 +15,12 @@ pub enum StoredType {
     Blocks(BlockType),
 }
 
+impl From<BlockType> for StoredType {
+    fn from(blocks: BlockType) -> Self {
+        Self::Blocks(blocks)
+    }
+}
+
 impl StoredType {
     /// Whether these are floating-point numbers that a model can compute with.
     pub fn is_float(self) -> bool {

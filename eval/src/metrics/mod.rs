@@ -16,6 +16,7 @@ pub mod formula_bleu;
 pub mod formula_normalize;
 pub mod gsm8k;
 mod item;
+pub mod judge;
 pub mod kie_f1;
 pub mod lmms_omnidocbench;
 pub mod mcq_extract;
@@ -30,6 +31,7 @@ pub mod ocrbench_v2_doc;
 pub mod ocrbench_v2_grounding;
 pub mod ocrbench_v2_math;
 pub mod ocrbench_v2_page_ocr;
+pub mod ocrbench_v2_spotting;
 pub mod ocrbench_v2_vqa;
 pub mod ocrbench_v2_vqa_position;
 pub mod omnidocbench;
@@ -73,6 +75,7 @@ const ALL: &[&[MetricInfo]] = &[
     formula_bleu::METRICS,
     formula_normalize::METRICS,
     gsm8k::METRICS,
+    judge::METRICS,
     kie_f1::METRICS,
     lmms_omnidocbench::METRICS,
     mcq_extract::METRICS,
@@ -87,6 +90,7 @@ const ALL: &[&[MetricInfo]] = &[
     ocrbench_v2_grounding::METRICS,
     ocrbench_v2_math::METRICS,
     ocrbench_v2_page_ocr::METRICS,
+    ocrbench_v2_spotting::METRICS,
     ocrbench_v2_vqa::METRICS,
     ocrbench_v2_vqa_position::METRICS,
     omnidocbench::METRICS,

@@ -6,12 +6,12 @@ use super::{Item, MetricInfo, ScoreError};
 use super::{find, md_table_to_html, ocrbench_v2_page_ocr, ocrbench_v2_vqa, table_normalize};
 use serde_json::Value;
 
-/// Of an item with `extra` as `{"type", "eval"?, "question"?, "bbox"?}`, the fields of the
+/// Of an item with `extra` as `{"type", "eval"?, "question"?, "bbox"?, "bbox_list"?, "content"?}`, the fields of the
 /// published rows. References are the row's `answers`, or a text that holds them as JSON.
 pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
     name: "ocrbench_v2",
     variant: "official",
-    summary: "the metric that belongs to the question's type; null for text spotting",
+    summary: "the metric that belongs to the question's type; null for spotting without boxes",
     score: of_item,
 }];
 
@@ -77,7 +77,8 @@ fn of_item(item: &Item) -> Result<Value, ScoreError> {
         "handwritten answer extraction cn" => {
             Ok(f64::from(holds_letters(prediction, &first_text(&answers))).into())
         }
-        "text spotting en" => Ok(Value::Null),
+        "text spotting en" if item.extra["content"].is_null() => Ok(Value::Null),
+        "text spotting en" => by("ocrbench_v2_spotting:official", texts(&answers)),
         _ => Err(ScoreError::WrongForm {
             field: "extra.type",
             expected: "one of OCRBench v2's types of question",

@@ -27,10 +27,15 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// The folder of a run that may not have begun.
+    pub(crate) fn at(path: &Path) -> Result<Self, EvalError> {
+        std::fs::create_dir_all(path).map_err(|source| file_error(path, source))?;
+        Ok(Self { path: path.to_owned() })
+    }
+
     /// Begins a run in `path`, or goes on with the one that is there.
     pub(crate) fn begin(path: &Path, manifest: &Manifest) -> Result<Self, EvalError> {
-        let folder = Self { path: path.to_owned() };
-        std::fs::create_dir_all(path).map_err(|source| file_error(path, source))?;
+        let folder = Self::at(path)?;
         if folder.file("run.json").exists() {
             let found = folder.manifest()?;
             let mut differences = found.identity.differences(&manifest.identity);

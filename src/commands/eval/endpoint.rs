@@ -1,26 +1,72 @@
 //! A model behind an address of OpenAI's shape as an answerer of benchmarks.
 
-use base64::Engine;
+use super::local::LocalAnswerer;
+use crate::cli::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use glm4v::CancelToken;
+use glm4v::{CancelToken, ImageOptions};
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Finish, Question, Reply};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
+/// Choices about an endpoint that answers in a model's place.
+#[derive(Debug, clap::Args)]
+pub(super) struct EndpointArgs {
+    /// Ask an endpoint of OpenAI's shape, such as http://localhost:8000/v1; --model is its name
+    /// there, and the key in OPENAI_API_KEY is sent along
+    #[arg(long, value_name = "URL", help_heading = "Endpoint")]
+    endpoint: Option<String>,
+    /// The most seconds that an endpoint may take for an answer
+    #[arg(long, value_name = "S", default_value_t = 300, help_heading = "Endpoint")]
+    timeout: u64,
+    /// How often an endpoint is asked again after a failure that may pass
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Endpoint")]
+    retries: u32,
+    /// Questions asked at the same time: 4 of a model here, which answers them together, 8 of an
+    /// endpoint
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: Option<u16>,
+}
+
+impl EndpointArgs {
+    /// What answers: the endpoint, or the engine's own model, which reads images by `reading`.
+    pub(super) fn answerer(
+        &self,
+        engine: &Engine<'_>,
+        reading: ImageOptions,
+    ) -> anyhow::Result<Box<dyn Answerer>> {
+        let Some(address) = &self.endpoint else {
+            return Ok(Box::new(LocalAnswerer::new(engine, reading)?));
+        };
+        let options = EndpointOptions {
+            address: address.clone(),
+            model: engine.name().to_owned(),
+            timeout: Duration::from_secs(self.timeout.max(1)),
+            retries: self.retries,
+            key: std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty()),
+        };
+        Ok(Box::new(EndpointAnswerer::new(options, engine.cancel.clone())))
+    }
+
+    pub(super) fn concurrency(&self) -> usize {
+        self.concurrency.unwrap_or(if self.endpoint.is_some() { 8 } else { 4 }).into()
+    }
+}
+
 /// How an endpoint is asked.
 #[derive(Clone, Debug)]
-pub(super) struct EndpointOptions {
+struct EndpointOptions {
     /// The address up to `/v1`, as OpenAI's clients take it.
-    pub(super) address: String,
+    address: String,
     /// The name that the endpoint has for the model.
-    pub(super) model: String,
+    model: String,
     /// The most time that an answer may take.
-    pub(super) timeout: Duration,
+    timeout: Duration,
     /// How often a question is asked again after a failure that may pass.
-    pub(super) retries: u32,
+    retries: u32,
     /// Sent as a bearer token.
-    pub(super) key: Option<String>,
+    key: Option<String>,
 }
 
 /// The longest answer that is read, in bytes.
@@ -29,7 +75,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Answers by asking an endpoint.
-pub(super) struct EndpointAnswerer {
+struct EndpointAnswerer {
     options: EndpointOptions,
     card: AnswererCard,
     agent: ureq::Agent,
@@ -45,7 +91,7 @@ enum Failed {
 }
 
 impl EndpointAnswerer {
-    pub(super) fn new(options: EndpointOptions, cancel: CancelToken) -> Self {
+    fn new(options: EndpointOptions, cancel: CancelToken) -> Self {
         let mut details = Map::new();
         details.insert("endpoint".to_owned(), options.address.as_str().into());
         // What is behind an address is known by its name only.

@@ -1,19 +1,18 @@
 //! `glm4v eval run`.
 
-use super::endpoint::{EndpointAnswerer, EndpointOptions};
-use super::local::LocalAnswerer;
+use super::endpoint::EndpointArgs;
 use super::progress::RunProgress;
 use super::table::scores_text;
 use crate::cli::{
     Console, Engine, Exit, GenerateArgs, ImageArgs, ModelArgs, UsageError, print_json, print_line,
 };
+use glm4v::GenerateOptions;
 use glm4v_eval::answerer::{AnswerOptions, Answerer};
 use glm4v_eval::run::{Outcome, RunOptions, Selection, Shard};
 use glm4v_eval::task::{DEFAULT_PRESET, Extraction, Task};
 use glm4v_eval::{EvalError, State};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Put a benchmark to a model, or go on with a run that was broken off
 #[derive(Debug, clap::Args)]
@@ -46,23 +45,11 @@ pub(super) struct Args {
     /// Ask the K-th of N parts only; `glm4v eval merge` joins them
     #[arg(long, value_name = "K/N", value_parser = shard)]
     shard: Option<Shard>,
-    /// Questions asked at the same time: 4 of a model here, which answers them together, 8 of an
-    /// endpoint
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    concurrency: Option<u16>,
     /// Print the scores as a JSON object
     #[arg(long)]
     json: bool,
-    /// Ask an endpoint of OpenAI's shape, such as http://localhost:8000/v1; --model is its name
-    /// there, and the key in OPENAI_API_KEY is sent along
-    #[arg(long, value_name = "URL", help_heading = "Endpoint")]
-    endpoint: Option<String>,
-    /// The most seconds that an endpoint may take for an answer
-    #[arg(long, value_name = "S", default_value_t = 300, help_heading = "Endpoint")]
-    timeout: u64,
-    /// How often an endpoint is asked again after a failure that may pass
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Endpoint")]
-    retries: u32,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
     #[command(flatten)]
     reading: ImageArgs,
     #[command(flatten)]
@@ -74,7 +61,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let tasks = args.tasks.iter().map(|name| Task::find(name)).collect::<Result<Vec<_>, _>>()?;
     let engine = Engine::new(&args.model, console)?.drafting(&args.generate);
-    let answerer = answerer(args, &engine)?;
+    let answerer = args.endpoint.answerer(&engine, args.reading.options())?;
     let mut exit = Exit::Done;
     for task in &tasks {
         let output = match tasks.len() {
@@ -85,20 +72,6 @@ pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         exit = if ended == Exit::Done { exit } else { ended };
     }
     Ok(exit)
-}
-
-fn answerer(args: &Args, engine: &Engine<'_>) -> anyhow::Result<Box<dyn Answerer>> {
-    let Some(address) = &args.endpoint else {
-        return Ok(Box::new(LocalAnswerer::new(engine, args.reading.options())?));
-    };
-    let options = EndpointOptions {
-        address: address.clone(),
-        model: args.model.model.clone(),
-        timeout: Duration::from_secs(args.timeout.max(1)),
-        retries: args.retries,
-        key: std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty()),
-    };
-    Ok(Box::new(EndpointAnswerer::new(options, engine.cancel.clone())))
 }
 
 fn run_task(
@@ -113,7 +86,7 @@ fn run_task(
     let outcome = glm4v_eval::run::run(task, answerer, &options, &|done| progress.show(done));
     progress.finish();
     match outcome {
-        Ok(outcome) => tell(args, &outcome, output, console),
+        Ok(outcome) => tell(&outcome, output, args.json, console),
         Err(EvalError::Interrupted) => Ok(Exit::Interrupted),
         Err(error) => Err(error.into()),
     }
@@ -130,25 +103,36 @@ fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
             seed: generate.seed.unwrap_or(0),
         },
         shard: args.shard,
-        concurrency: args.concurrency.unwrap_or(if args.endpoint.is_some() { 8 } else { 4 }).into(),
-        answer: AnswerOptions {
-            max_tokens: generate.max_tokens,
-            temperature: Some(generate.temperature.unwrap_or(0.0)),
-            top_p: generate.top_p,
-            top_k: generate.top_k,
-            seed: Some(generate.seed.unwrap_or(0)),
-            thinking: generate.thinking,
-        },
+        concurrency: args.endpoint.concurrency(),
+        answer: answer_options(&generate),
         metric: args.metric.clone(),
         extract: args.extract.as_deref().map(Extraction::find).transpose()?,
         ..RunOptions::new(&args.data, output)
     })
 }
 
-fn tell(args: &Args, outcome: &Outcome, output: &Path, console: Console) -> anyhow::Result<Exit> {
+/// How answers are made, the likeliest tokens unless something else is asked for.
+pub(super) fn answer_options(generate: &GenerateOptions) -> AnswerOptions {
+    AnswerOptions {
+        max_tokens: generate.max_tokens,
+        temperature: Some(generate.temperature.unwrap_or(0.0)),
+        top_p: generate.top_p,
+        top_k: generate.top_k,
+        seed: Some(generate.seed.unwrap_or(0)),
+        thinking: generate.thinking,
+    }
+}
+
+/// Prints what a run came to.
+pub(super) fn tell(
+    outcome: &Outcome,
+    output: &Path,
+    json: bool,
+    console: Console,
+) -> anyhow::Result<Exit> {
     let Outcome { scores, asked, elapsed } = outcome;
     let rate = *asked as f64 / elapsed.as_secs_f64().max(1e-9);
-    if args.json {
+    if json {
         print_json(&json!({
             "task": scores.task, "metric": scores.metric, "score": scores.all.score,
             "interval": scores.all.interval, "count": scores.all.count,

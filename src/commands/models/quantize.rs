@@ -1,14 +1,14 @@
 //! `glm4v models quantize`: a model as GGUF files of fewer bits.
 
 use super::locate;
-use crate::cli::{Console, Exit, UsageError, block_type, byte_bar, print_line};
+use crate::cli::{Console, Exit, UsageError, byte_bar, file_form, print_line};
 use glm4v::{LoadOptions, NANO};
 use glm4v_fusion::quantise::exceptions;
 use glm4v_fusion::{export, nano_checkpoint, open_checkpoint};
-use glm4v_weights::BlockType;
+use glm4v_weights::{BlockType, StoredType};
 use std::path::PathBuf;
 
-/// Write a model as a GGUF file of fewer bits, which llama.cpp loads too
+/// Write a model as a GGUF file, of fewer bits or not, which llama.cpp loads too
 ///
 /// Models with eyes get a second file, mmproj-OUT, for tower and projector. docs/QUANTISATION.md
 /// says which tensors get which type, and what is lost.
@@ -20,9 +20,9 @@ pub(super) struct Args {
     /// The file to write; it must not be there yet
     #[arg(value_name = "OUT.gguf")]
     out: PathBuf,
-    /// What matrices become: q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k or q8_0
-    #[arg(long, value_parser = block_type, value_name = "TYPE")]
-    quant: BlockType,
+    /// What matrices become: q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k or q8_0, or f16, bf16 or f32
+    #[arg(long, value_parser = file_form, value_name = "TYPE")]
+    quant: StoredType,
 }
 
 pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
@@ -35,7 +35,10 @@ pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     } else {
         open_checkpoint(&locate(&args.model)?, &LoadOptions::default())?
     };
-    let exceptions = exceptions(&checkpoint, args.quant);
+    let exceptions = match args.quant {
+        StoredType::Blocks(blocks) => exceptions(&checkpoint, blocks),
+        StoredType::Plain(_) => Vec::new(),
+    };
     if let Some((name, blocks)) = exceptions.first() {
         console.note(&format!(
             "{} matrices have rows that are no whole blocks, such as {name}, which becomes {}",

@@ -5,7 +5,7 @@ use super::plan::Plan;
 use crate::FusionError;
 use glm4v_language::GenerationConfig;
 use glm4v_vision::{Glm4vVisionConfig, PreprocessorConfig};
-use glm4v_weights::{BlockType, Checkpoint, Files, GgufValue};
+use glm4v_weights::{BlockType, Checkpoint, Files, GgufValue, StoredDtype, StoredType};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -28,30 +28,33 @@ impl Pairs {
         self.put(key, u32::try_from(size).unwrap_or(u32::MAX));
     }
 
-    fn general(architecture: &str, kind: &str, name: &str, blocks: BlockType) -> Self {
+    fn general(architecture: &str, kind: &str, name: &str, form: StoredType) -> Self {
         let mut pairs = Self(Vec::new());
         pairs.put("general.architecture", architecture);
         pairs.put("general.type", kind);
         pairs.put("general.name", name.trim_end_matches(".gguf"));
-        pairs.put("general.file_type", file_type(blocks));
+        pairs.put("general.file_type", file_type(form));
         pairs.put("general.quantization_version", 2);
         pairs
     }
 }
 
 /// llama.cpp's number for what most matrices of a file are. Source: `enum llama_ftype`.
-fn file_type(blocks: BlockType) -> u32 {
-    match blocks {
-        BlockType::Q4_0 => 2,
-        BlockType::Q4_1 => 3,
-        BlockType::Q8_0 => 7,
-        BlockType::Q5_0 => 8,
-        BlockType::Q5_1 => 9,
-        BlockType::Q2K => 10,
-        BlockType::Q3K => 12,
-        BlockType::Q4K => 15,
-        BlockType::Q5K => 17,
-        BlockType::Q6K => 18,
+fn file_type(form: StoredType) -> u32 {
+    match form {
+        StoredType::Plain(StoredDtype::F16) => 1,
+        StoredType::Plain(StoredDtype::BF16) => 32,
+        StoredType::Plain(_) => 0,
+        StoredType::Blocks(BlockType::Q4_0) => 2,
+        StoredType::Blocks(BlockType::Q4_1) => 3,
+        StoredType::Blocks(BlockType::Q8_0) => 7,
+        StoredType::Blocks(BlockType::Q5_0) => 8,
+        StoredType::Blocks(BlockType::Q5_1) => 9,
+        StoredType::Blocks(BlockType::Q2K) => 10,
+        StoredType::Blocks(BlockType::Q3K) => 12,
+        StoredType::Blocks(BlockType::Q4K) => 15,
+        StoredType::Blocks(BlockType::Q5K) => 17,
+        StoredType::Blocks(BlockType::Q6K) => 18,
     }
 }
 
@@ -59,12 +62,12 @@ fn file_type(blocks: BlockType) -> u32 {
 pub(super) fn text(
     checkpoint: &Checkpoint,
     plan: &Plan,
-    blocks: BlockType,
+    form: StoredType,
     name: &str,
 ) -> Result<Vec<Pair>, FusionError> {
     let files = checkpoint.files();
     let (decoder, architecture) = (&plan.decoder, plan.architecture);
-    let mut pairs = Pairs::general(architecture, "model", name, blocks);
+    let mut pairs = Pairs::general(architecture, "model", name, form);
     sampling(&mut pairs, &GenerationConfig::from_files(files)?);
     let key = |key: &str| format!("{architecture}.{key}");
     pairs.size(key("block_count"), decoder.layers);
@@ -225,7 +228,7 @@ fn template(files: &Files) -> Result<Option<String>, FusionError> {
 /// The projector's.
 pub(super) fn tower(
     checkpoint: &Checkpoint,
-    blocks: BlockType,
+    form: StoredType,
     name: &str,
 ) -> Result<Vec<Pair>, FusionError> {
     #[derive(Deserialize)]
@@ -236,7 +239,7 @@ pub(super) fn tower(
     let config = crate::family::config::<Config>(files)?.vision_config;
     let preprocessor: PreprocessorConfig =
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
-    let mut pairs = Pairs::general("clip", "mmproj", name, blocks);
+    let mut pairs = Pairs::general("clip", "mmproj", name, form);
     pairs.put("clip.has_vision_encoder", true);
     pairs.put("clip.projector_type", "glm4v");
     pairs.put("clip.use_silu", true);

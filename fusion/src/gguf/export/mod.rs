@@ -4,10 +4,10 @@ mod metadata;
 mod plan;
 
 use crate::FusionError;
-use crate::quantise::loaded_as;
+use crate::quantise::{is_matrix, loaded_as};
 use glm4v_weights::{
-    BlockType, Checkpoint, GgufTensor, GgufValue, GgufWriter, StoredDtype, StoredType,
-    WeightsError, quantise, to_f32_bytes,
+    Checkpoint, GgufTensor, GgufValue, GgufWriter, StoredDtype, StoredType, WeightsError, quantise,
+    to_plain_bytes,
 };
 use plan::Planned;
 use std::fs::File;
@@ -26,8 +26,8 @@ pub struct Exported {
 }
 
 /// Writes `checkpoint` to `path`, and its tower and projector to `mmproj-NAME` beside it, with
-/// matrices in `blocks` by the recipe of that name ([`crate::quantise`]). Tensors are read,
-/// quantised and written one by one; files get their names when they are complete. Layers that
+/// matrices in `form`: blocks by the recipe of that name ([`crate::quantise`]), or the same matrices
+/// in f16, bf16 or f32. Tensors are read, turned and written one by one; files get their names when they are complete. Layers that
 /// predict further tokens are left out.
 ///
 /// `progress` is called with the bytes written so far and all that will be.
@@ -38,9 +38,10 @@ pub struct Exported {
 pub fn export(
     checkpoint: &Checkpoint,
     path: &Path,
-    blocks: BlockType,
+    form: impl Into<StoredType>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Exported, FusionError> {
+    let form = form.into();
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let plan = plan::plan(checkpoint)?;
     let mmproj = plan.tower.is_some().then(|| path.with_file_name(format!("mmproj-{name}")));
@@ -49,14 +50,14 @@ pub fn export(
             return Err(exported(path, std::io::ErrorKind::AlreadyExists.into()));
         }
     }
-    let mut parts = vec![(path, &plan.text, metadata::text(checkpoint, &plan, blocks, &name)?)];
+    let mut parts = vec![(path, &plan.text, metadata::text(checkpoint, &plan, form, &name)?)];
     if let (Some(path), Some(tower)) = (&mmproj, &plan.tower) {
-        parts.push((path, tower, metadata::tower(checkpoint, blocks, &name)?));
+        parts.push((path, tower, metadata::tower(checkpoint, form, &name)?));
     }
     let header = |planned: &Planned| GgufTensor {
         name: planned.name.clone(),
         shape: planned.shape.clone(),
-        stored: stored_as(planned, blocks),
+        stored: stored_as(planned, form),
     };
     let all = parts.iter().flat_map(|(_, tensors, _)| tensors.iter());
     let total = all.map(|planned| header(planned).bytes()).sum();
@@ -69,7 +70,7 @@ pub fn export(
         let headers = tensors.iter().map(header).collect();
         let mut writer = GgufWriter::new(file, &metadata, headers).map_err(failed)?;
         for planned in tensors {
-            let bytes = content(checkpoint, planned, stored_as(planned, blocks))?;
+            let bytes = content(checkpoint, planned, stored_as(planned, form))?;
             writer.tensor(&bytes).map_err(failed)?;
             done += bytes.len() as u64;
             progress(done, total);
@@ -117,16 +118,16 @@ fn exported(path: &Path, source: std::io::Error) -> FusionError {
     WeightsError::Unwritable { path: path.to_owned(), source }.into()
 }
 
-/// The format that a tensor gets: its blocks, or f32.
-fn stored_as(planned: &Planned, blocks: BlockType) -> StoredType {
+/// The format that a tensor gets: that of matrices, or f32.
+fn stored_as(planned: &Planned, form: StoredType) -> StoredType {
     let f32 = StoredType::Plain(StoredDtype::F32);
-    match planned.sources.first() {
-        Some(source) => match loaded_as(source, Some(blocks), f32) {
-            stored @ StoredType::Blocks(_) => stored,
-            StoredType::Plain(_) => f32,
-        },
-        None => f32,
-    }
+    let Some(source) = planned.sources.first() else { return f32 };
+    let chosen = match form {
+        StoredType::Blocks(blocks) => loaded_as(source, Some(blocks), f32),
+        StoredType::Plain(_) if is_matrix(source) => return form,
+        StoredType::Plain(_) => f32,
+    };
+    if matches!(chosen, StoredType::Blocks(_)) { chosen } else { f32 }
 }
 
 /// The bytes of a tensor.
@@ -143,7 +144,7 @@ fn content(
         let converted = match stored {
             StoredType::Blocks(_) if stored == source.dtype => Ok(ordered.into_owned()),
             StoredType::Blocks(blocks) => quantise(&ordered, source.dtype, width, blocks),
-            StoredType::Plain(_) => to_f32_bytes(&ordered, source.dtype, width),
+            StoredType::Plain(plain) => to_plain_bytes(&ordered, source.dtype, width, plain),
         };
         checkpoint.release(source);
         let failed = |source_error| WeightsError::Unloadable {

@@ -54,9 +54,7 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         "chatglm" => ("chatglm", None),
         "glm" => ("chatglm", Some(TextFamily::Glm)),
         "glm4" => ("glm4", Some(TextFamily::Glm4)),
-        "glm46v" if text_type == Some("glm4v_moe_text") => {
-            ("glm4moe", Some(TextFamily::Glm4vMoe))
-        }
+        "glm46v" if text_type == Some("glm4v_moe_text") => ("glm4moe", Some(TextFamily::Glm4vMoe)),
         "glm4v" | "glm46v" => ("glm4", Some(TextFamily::Glm4v)),
         "glm_ocr" => ("glm4", Some(TextFamily::GlmOcr)),
         "glm4v_moe" => ("glm4moe", Some(TextFamily::Glm4vMoe)),
