@@ -8,17 +8,22 @@ ratios are printed at the end. Weights are random: speed does not depend on them
 Needs torch, transformers and gguf from the Python registry, and `llama-bench` built from the copy
 of llama.cpp inside the `llama-cpp-python` source package:
 
-    pip download --no-deps --no-binary :all: llama-cpp-python && tar xzf llama_cpp_python-*.tar.gz
+    pip download --no-deps --no-binary llama-cpp-python llama-cpp-python && tar xzf llama_cpp_python-*.tar.gz
     cd llama_cpp_python-*/vendor/llama.cpp
     cmake -B build -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_BUILD_SERVER=OFF
-    cmake --build build --target llama-bench
+    cmake --build build --target llama-bench llama-mtmd-cli
+
+With --llama-mtmd llama.cpp looks at a picture too: a random checkpoint of glm-ocr's shape is written and turned to
+f16 by `glm4v models quantize`, and the time is what llama-mtmd-cli says that encoding took.
 """
 
 import argparse
 import json
 import pathlib
+import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -40,6 +45,8 @@ def main():
                 path = pathlib.Path(folder) / f"{kind}.gguf"
                 write_gguf(path, text, kind)
                 peers[f"llama.cpp {kind}"] = lambda path=path: llama_bench(args, path)
+        if args.llama_mtmd:
+            peers["llama.cpp vision"] = llama_vision(args, pathlib.Path(folder))
         results = alternate(peers, args.rounds)
     report(args, results)
 
@@ -56,6 +63,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--glm4v", default=str(ROOT / "target/release/glm4v"))
     parser.add_argument("--llama-bench", help="the program; without it llama.cpp is left out")
+    parser.add_argument("--llama-mtmd", help="llama-mtmd-cli, for the tower; glm-ocr only")
     parser.add_argument("--llama-types", default="F16,Q8_0", help="F16, Q8_0, Q4_0, Q4_K (where widths are multiples of 256)")
     parser.add_argument("--no-torch", action="store_true", help="leave torch out")
     parser.add_argument("--json", action="store_true", help="print the medians as JSON too")
@@ -195,6 +203,30 @@ def llama_bench(args, path):
         else:
             phases["decode"] = 1e3 / test["avg_ts"]
     return phases
+
+
+def llama_vision(args, folder):
+    """The tower and projector by llama.cpp, in f16."""
+    from PIL import Image
+    import numpy
+
+    if args.shape != "glm-ocr":
+        sys.exit("--llama-mtmd: only for --shape glm-ocr")
+    checkpoint, model, picture = folder / "checkpoint", folder / "whole.gguf", folder / "picture.png"
+    small = ROOT / "tests/fixtures/goldens/glm_ocr"
+    subprocess.run([sys.executable, ROOT / "benches/random_checkpoint.py", args.shape, small, checkpoint, str(args.layers)], check=True)
+    subprocess.run([args.glm4v, "models", "quantize", checkpoint, model, "--quant", "f16", "-q"], check=True)
+    width, height = (int(side) for side in args.image.split("x"))
+    pixels = numpy.random.default_rng(0).integers(0, 256, (height, width, 3), numpy.uint8)
+    Image.fromarray(pixels).save(picture)
+    command = [args.llama_mtmd, "-m", model, "--mmproj", folder / "mmproj-whole.gguf", "--image", picture, "-p", "What?"]
+    command += ["-n", "1", "-t", str(args.threads), "-c", "4096", "--chat-template", "chatml", "--no-warmup", "-lv", "4"]
+
+    def run():
+        output = subprocess.run(command, check=True, capture_output=True, text=True)
+        return {"vision": float(re.search(r"encoding done in (\d+) ms", output.stdout + output.stderr)[1])}
+
+    return run
 
 
 def report(args, results):

@@ -1,10 +1,11 @@
 """Writes a checkpoint of a published size with random bf16 weights, to time loading and to see what memory it takes.
 
-Usage: python random_checkpoint.py glm-ocr|glm-4v-9b SMALL OUT
+Usage: python random_checkpoint.py glm-ocr|glm-4v-9b SMALL OUT [LAYERS]
 
 SMALL is a small checkpoint of the family with the real tensor names, such as tests/fixtures/goldens/glm_ocr or
 tests/fixtures/goldens/glm4v_9b: names, tokenizer and template come from it, sizes from the shape's config, which
-`glm4v bench --shape` has too. Ids of special tokens stay the small tokenizer's. GLM-4V-9B takes 28 GB of disk.
+`glm4v bench --shape` has too. Ids of special tokens stay the small tokenizer's. LAYERS is the most that
+decoder and tower get. GLM-4V-9B takes 28 GB of disk.
 """
 import json
 import os
@@ -131,11 +132,15 @@ def merged(small, sizes):
 
 
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] not in ("glm-ocr", "glm-4v-9b"):
+    if len(sys.argv) not in (4, 5) or sys.argv[1] not in ("glm-ocr", "glm-4v-9b"):
         sys.exit(__doc__)
-    shape, small, out = sys.argv[1:]
+    shape, small, out = sys.argv[1:4]
     with open(os.path.join(SHAPES, f"{shape}.json")) as f:
         sizes = json.load(f)
+    for part in (sizes, sizes.get("text_config", {}), sizes["vision_config"]):
+        for key in ("num_hidden_layers", "num_layers", "depth"):
+            if key in part and len(sys.argv) == 5:
+                part[key] = min(part[key], int(sys.argv[4]))
     with open(os.path.join(small, "config.json")) as f:
         config = json.load(f)
     decoder_layers, tower_layers, shapes = (glm_ocr if shape == "glm-ocr" else glm_4v_9b)(sizes)

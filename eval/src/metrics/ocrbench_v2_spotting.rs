@@ -96,12 +96,18 @@ pub fn words(prediction: &str) -> Vec<Word> {
 
 /// A reference's word: the upright box round its corners, and the text. `None` where the tool fails.
 fn wanted_word((corners, text): (&Value, &Value)) -> Option<Word> {
-    let corners: Option<Vec<i64>> = corners.as_array()?.iter().map(Value::as_i64).collect();
-    let corners = corners?;
-    let across = |first: usize| corners.iter().skip(first).step_by(2).copied();
-    let (left, top) = (across(0).min()?, across(1).min()?);
-    let (right, bottom) = (across(0).max()?, across(1).max()?);
-    let corners = [left, top, right, bottom].map(|side| side as f64);
+    let corners = corners.as_array()?;
+    let side = |first: usize, sign: f64| {
+        let mut chosen: Option<(f64, &Value)> = None;
+        for corner in corners.iter().skip(first).step_by(2) {
+            let place = sign * corner.as_f64()?;
+            if chosen.is_none_or(|(best, _)| place < best) {
+                chosen = Some((place, corner));
+            }
+        }
+        Some(chosen?.1.as_i64()? as f64) // the tool takes whole numbers alone
+    };
+    let corners = [side(0, 1.0)?, side(1, 1.0)?, side(0, -1.0)?, side(1, -1.0)?];
     // The tool gets a word a line; what follows a line's end would be another one without a box.
     let mut lines = text.as_str()?.split('\n');
     let text = lines.next()?.to_owned();
