@@ -38,7 +38,7 @@ def main():
     for quant in filter(None, args.quants.split(",")):
         peers[f"glm4v {quant}"] = lambda quant=quant: glm4v(args, quant)
     if vision and not args.no_torch:
-        peers["torch"] = torch_tower(args, vision)
+        peers["torch"] = (torch_eva_tower if args.shape == "glm-4v-9b" else torch_tower)(args, vision)
     with tempfile.TemporaryDirectory() as folder:
         if args.llama_bench and args.prompt:
             for kind in args.llama_types.split(","):
@@ -53,7 +53,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shape", default="glm-ocr", choices=["glm-ocr", "glm-4.1v-9b", "glm-4-9b"])
+    parser.add_argument("--shape", default="glm-ocr", choices=["glm-ocr", "glm-4.1v-9b", "glm-4-9b", "glm-4v-9b"])
     parser.add_argument("--layers", type=int, default=4, help="at most so many, of decoder and tower")
     parser.add_argument("--image", default="560x560", help="sides that are multiples of 28")
     parser.add_argument("--prompt", type=int, default=512)
@@ -67,7 +67,10 @@ def arguments():
     parser.add_argument("--llama-types", default="F16,Q8_0", help="F16, Q8_0, Q4_0, Q4_K (where widths are multiples of 256)")
     parser.add_argument("--no-torch", action="store_true", help="leave torch out")
     parser.add_argument("--json", action="store_true", help="print the medians as JSON too")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.shape == "glm-4v-9b":
+        args.image = "1120x1120"  # the model resizes every image to this
+    return args
 
 
 def config(args):
@@ -75,9 +78,12 @@ def config(args):
     file = ROOT / "fusion/src/bench/shapes" / f"{args.shape}.json"
     whole = json.loads(file.read_text())
     text, vision = whole.get("text_config", whole), whole.get("vision_config")
-    text["num_hidden_layers"] = min(text["num_hidden_layers"], args.layers)
-    if vision:
-        vision["depth"] = min(vision["depth"], args.layers)
+    for part in filter(None, (text, vision)):
+        for key in ("num_hidden_layers", "num_layers", "depth"):
+            if key in part:
+                part[key] = min(part[key], args.layers)
+    if args.shape == "glm-4v-9b" and args.llama_bench:
+        sys.exit("--llama-bench: llama.cpp's form of this decoder is --shape glm-4-9b, and its tower is not in llama.cpp")
     return text, vision
 
 
@@ -127,6 +133,48 @@ def torch_tower(args, vision):
         with torch.inference_mode():
             started = time.perf_counter()
             model(pixels, grid)
+            return {"vision": 1e3 * (time.perf_counter() - started)}
+
+    return run
+
+
+def torch_eva_tower(args, vision):
+    """GLM-4V-9B's tower, whose reference is code of the checkpoint's own, with the same products and fused attention."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    torch.set_num_threads(args.threads)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[args.dtype]
+    c, inner, heads, depth = vision["hidden_size"], vision["intermediate_size"], vision["num_heads"], vision["num_hidden_layers"]
+    width, height = (int(side) // vision["patch_size"] for side in args.image.split("x"))
+    out, wide = 4096, 13696
+    layers = [{"qkv": nn.Linear(c, 3 * c), "dense": nn.Linear(c, c), "fc1": nn.Linear(c, inner), "fc2": nn.Linear(inner, c),
+               "norm1": nn.LayerNorm(c), "norm2": nn.LayerNorm(c)} for _ in range(depth)]
+    ends = {"patches": nn.Conv2d(3, c, 14, 14), "conv": nn.Conv2d(c, out, 2, 2), "proj": nn.Linear(out, out, bias=False), "norm": nn.LayerNorm(out),
+            "gate": nn.Linear(out, wide, bias=False), "up": nn.Linear(out, wide, bias=False), "down": nn.Linear(wide, out, bias=False)}
+    for module in [module for part in [*layers, ends] for module in part.values()]:
+        module.to(dtype).eval()
+    cls, positions = torch.randn(1, 1, c, dtype=dtype), torch.randn(1, width * height + 1, c, dtype=dtype)
+    pixels = torch.randn(1, 3, height * 14, width * 14, dtype=dtype)
+
+    def tower():
+        x = ends["patches"](pixels).flatten(2).transpose(1, 2)  # (1, patches, c)
+        x = torch.cat([cls, x], 1) + positions
+        for layer in layers:
+            q, k, v = layer["qkv"](x).view(1, x.shape[1], 3, heads, c // heads).permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, x.shape[1], c)
+            x = x + layer["norm1"](layer["dense"](mixed))
+            x = x + layer["norm2"](layer["fc2"](F.gelu(layer["fc1"](x))))
+        x = x[:, 1:].transpose(1, 2).reshape(1, c, height, width)
+        x = ends["conv"](x).flatten(2).transpose(1, 2)  # (1, patches / 4, out)
+        x = F.gelu(ends["norm"](ends["proj"](x)))
+        return ends["down"](F.silu(ends["gate"](x)) * ends["up"](x))
+
+    def run():
+        with torch.inference_mode():
+            started = time.perf_counter()
+            tower()
             return {"vision": 1e3 * (time.perf_counter() - started)}
 
     return run

@@ -4,7 +4,7 @@ mod cli;
 mod commands;
 
 use clap::Parser;
-use cli::{Cli, Exit};
+use cli::{Cli, Exit, told};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     let exit = commands::run(&cli.command, console).unwrap_or_else(|error| {
         let exit = Exit::of_error(&error);
         if exit.is_worth_telling() {
-            console.error(&format!("{error:#}"));
+            console.error(&told(&error));
         }
         exit
     });

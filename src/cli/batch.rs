@@ -4,6 +4,7 @@ use super::inputs::Opened;
 use super::progress::image_bar;
 use super::{
     Engine, Exit, JobArgs, Output, Picture, Question, Record, Shown, draw_boxes, drawing_paths,
+    told,
 };
 use glm4v::{FinishReason, Model, VideoFile};
 use std::path::{Path, PathBuf};
@@ -182,6 +183,6 @@ fn is_full(error: &anyhow::Error) -> bool {
 
 /// What went wrong with an image; messages of the decoder name it themselves.
 fn in_image(name: &str, error: &anyhow::Error) -> String {
-    let message = format!("{error:#}");
+    let message = told(error);
     if message.starts_with(name) { message } else { format!("{name}: {message}") }
 }

@@ -70,3 +70,22 @@ impl Console {
         !self.args.quiet && std::io::stderr().is_terminal()
     }
 }
+/// An error and what caused it, in a line; causes that repeat what was said already are left out.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.is_empty() => cause,
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow::anyhow!("bad byte").context("decoding: bad byte").context("a.png");
+        assert_eq!(told(&error), "a.png: decoding: bad byte");
+    }
+}

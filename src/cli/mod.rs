@@ -21,7 +21,7 @@ pub(crate) use args::{
 };
 pub(crate) use batch::{Batch, Form};
 pub(crate) use boxes::{PixelBox, draw_boxes, drawing_paths};
-pub(crate) use console::{Console, ConsoleArgs};
+pub(crate) use console::{Console, ConsoleArgs, told};
 pub(crate) use engine::Engine;
 pub(crate) use exit::{Exit, UsageError};
 pub(crate) use inputs::{Picture, open_all};

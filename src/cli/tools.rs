@@ -1,5 +1,6 @@
 //! Tools that a model may call: each is a command that gets JSON on its standard input.
 
+use super::told;
 use anyhow::{Context, bail};
 use glm4v::ToolCall;
 use serde::{Deserialize, Serialize};
@@ -102,9 +103,9 @@ impl ToolBox {
         let output = match tool {
             _ if !allowed => "The user did not allow this call.".to_owned(),
             None => format!("There is no tool {}.", call.name),
-            Some(tool) => {
-                tool.run(call, &self.folder).unwrap_or_else(|error| format!("Error: {error:#}"))
-            }
+            Some(tool) => tool
+                .run(call, &self.folder)
+                .unwrap_or_else(|error| format!("Error: {}", told(&error))),
         };
         let arguments = Value::Object(call.arguments.clone());
         ToolRun { name: call.name.clone(), arguments, allowed, output }

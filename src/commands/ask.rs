@@ -2,7 +2,7 @@
 
 use crate::cli::{
     Batch, Console, Engine, Exit, Form, JobArgs, Output, Picture, Question, Record, Reply, Shown,
-    UsageError, draw_boxes, drawing_paths, open_all,
+    UsageError, draw_boxes, drawing_paths, open_all, told,
 };
 use glm4v::FinishReason;
 use std::path::Path;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         }
         Err(error) => {
             if Exit::of_error(&error) == Exit::Failed {
-                output.record(&Record::of_error(shown, name, prompt, format!("{error:#}")))?;
+                output.record(&Record::of_error(shown, name, prompt, told(&error)))?;
             }
             Err(error)
         }

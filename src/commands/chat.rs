@@ -2,7 +2,7 @@
 
 use crate::cli::{
     CUT, Collector, Console, ConversationArgs, Engine, Exit, GenerateArgs, ImageArgs, ModelArgs,
-    Output, Picture, Record, Reply, Shown, ToolBox, ToolRun, UsageError, open_all,
+    Output, Picture, Record, Reply, Shown, ToolBox, ToolRun, UsageError, open_all, told,
 };
 use anyhow::{Context, anyhow, bail};
 use glm4v::{Chat, Chunk, FinishReason, GenerateOptions, Image, ToolCall};
@@ -178,7 +178,7 @@ impl Conversation<'_> {
                     return Err(error);
                 }
                 failed += 1;
-                console.error(&format!("{error:#}"));
+                console.error(&told(&error));
             }
             console.prompt("> ");
         }
@@ -200,7 +200,7 @@ impl Conversation<'_> {
             }
             Err(error) => {
                 if Exit::of_error(&error) == Exit::Failed {
-                    let mut record = Record::of_error(shown, name, text, format!("{error:#}"));
+                    let mut record = Record::of_error(shown, name, text, told(&error));
                     record.tool_calls = &runs; // what was run may have changed things
                     self.output.record(&record)?;
                 }

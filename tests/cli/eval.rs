@@ -94,8 +94,14 @@ fn answer(mut stream: TcpStream, turn: usize) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let request: Value = serde_json::from_slice(&body).unwrap();
-    let url = request["messages"][0]["content"][0]["image_url"]["url"].as_str().unwrap();
-    assert!(url.starts_with("data:image/png;base64,"));
+    let content = request["messages"][0]["content"].as_array().unwrap();
+    let (text, images) = content.split_last().unwrap();
+    assert!(text["text"].is_string());
+    assert_eq!(images.len(), usize::from(request["model"] == "served")); // a judge sees none
+    for image in images {
+        let url = image["image_url"]["url"].as_str().unwrap();
+        assert!(url.starts_with("data:image/png;base64,"));
+    }
     let good = json!({
         "choices": [{ "message": { "content": "1" }, "finish_reason": "stop" }],
         "usage": { "prompt_tokens": 7, "completion_tokens": 1 },
@@ -149,6 +155,15 @@ fn an_endpoint_that_fails_in_every_way_is_asked_until_it_answers() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.json_lines()[0]["score"], 1.0);
     assert_eq!(asked.load(Ordering::SeqCst), 6 + 4);
+
+    let judgement = text(&folder.path().join("judgement"));
+    let arguments = ["eval", "judge", &output, "--output", &judgement, "--endpoint", &address];
+    let judged = run(glm4v().args(arguments).args(["--model", "judge", "--json"]));
+    assert_eq!(judged.code, Some(0), "{}", judged.stderr);
+    // This judge says `1` to everything, which is no verdict.
+    let told = &judged.json_lines()[0];
+    assert_eq!((&told["score"], &told["states"]["unparsed"]), (&0.0.into(), &4.into()), "{told}");
+    assert!(asked.load(Ordering::SeqCst) > 6 + 4);
 }
 
 #[test]

@@ -115,16 +115,19 @@ impl Sequence<'_> {
             self.hold_rows(name, value, stages);
             self.hold_rows(&format!("lm_{name}"), value, stages); // as vision models call it
         }
-        self.hold_logits("logits", &decoder.logits(&hidden)?, stages);
+        let logits = decoder.logits(&hidden)?;
+        self.hold_logits("logits", &logits, logits.dim(0)?, stages);
         Ok(())
     }
 
-    /// Holds logits `(length, vocabulary)` against those of this sequence.
-    fn hold_logits(&self, name: &str, ours: &Tensor, stages: &mut Stages<'_>) {
+    /// Holds logits `(length, vocabulary)` against those of this sequence. The first `alike` rows
+    /// follow the same tokens, and are compared as distributions too.
+    fn hold_logits(&self, name: &str, ours: &Tensor, alike: usize, stages: &mut Stages<'_>) {
         stages.hold(name, |reference| {
             let reference = sequence(reference, self.index, ours.dim(0)?)?;
             let report = compare::floats(&self.stage(name), ours, &reference, self.bound)?;
-            let divergence = compare::Divergence::of(ours, &reference).ok();
+            let (ours, reference) = (ours.narrow(0, 0, alike)?, reference.narrow(0, 0, alike)?);
+            let divergence = compare::Divergence::of(&ours, &reference).ok();
             Ok(compare::StageReport { divergence, ..report })
         });
     }
@@ -156,7 +159,8 @@ impl Sequence<'_> {
             }
         }
         let ours = Tensor::from_vec(steps, (tokens.len(), ()), &Device::Cpu)?;
-        self.hold_logits("greedy_step_logits", &ours, stages);
+        let same = tokens.iter().zip(reference).take_while(|(ours, theirs)| ours == theirs).count();
+        self.hold_logits("greedy_step_logits", &ours, (same + 1).min(tokens.len()), stages);
         let stage = self.stage("greedy_tokens");
         stages.push(&stage, Ok(compare::equal(&stage, &tokens, reference)));
         Ok(())
