@@ -41,17 +41,20 @@ pub fn judge(
             layout.keep.insert(kind.clone(), kind.clone());
         });
     }
+    let rows = rows(judged, &manifest.identity.model.name)?;
     task.scoring.breakdown.extend(manifest.scoring.breakdown);
-    let rows = rows(judged)?;
     let folder = RunFolder::at(&options.output)?;
+    if folder.file("run.json").exists() && folder.manifest()?.identity.task != task.name {
+        let differences = "task".to_owned();
+        return Err(EvalError::OtherRun { folder: options.output.clone(), differences });
+    }
     folder.write(ROWS, &rows)?;
     let options = RunOptions { data: folder.file(ROWS), ..options.clone() };
     run(&task, judge, &options, on_progress)
 }
 
-/// A line for each sample of a run, those without an answer among them.
-fn rows(judged: &RunFolder) -> Result<Vec<u8>, EvalError> {
-    let manifest = judged.manifest()?;
+/// A line for each sample of the run of `model`, those without an answer among them.
+fn rows(judged: &RunFolder, model: &str) -> Result<Vec<u8>, EvalError> {
     let failures = judged.failures()?.into_iter().map(|failure| failure.response);
     let asked: HashMap<usize, _> =
         judged.responses()?.into_iter().chain(failures).map(|asked| (asked.index, asked)).collect();
@@ -63,7 +66,7 @@ fn rows(judged: &RunFolder) -> Result<Vec<u8>, EvalError> {
         let own = json!({
             "id": item.id, "question": response.question, "references": item.references,
             "asked": response.prompt, "answer": item.answer, "wanted": item.references,
-            "model": manifest.identity.model.name,
+            "model": model,
         });
         row.extend(own.as_object().cloned().unwrap_or_default());
         rows.extend(Value::Object(row).to_string().into_bytes());

@@ -299,4 +299,9 @@ fn a_judgement_is_a_run_over_the_answers_of_another() {
     assert_eq!(again.1.into_inner(), 0);
     let other = judge(&judged, &asks(), &options, Some("{{ meta.answer }}"), &|_| {});
     assert!(matches!(other, Err(EvalError::OtherRun { .. })));
+    // The folder of the run that is judged is left as it is.
+    let own = RunOptions::new("", &output);
+    let refused = judge(&judged, &asks(), &own, None, &|_| {});
+    assert!(matches!(refused, Err(EvalError::OtherRun { .. })));
+    assert!(!judged.file("judged.jsonl").exists());
 }

@@ -5,7 +5,7 @@
 
 use glm4v_fusion::parity::{StageReport, run_model};
 use glm4v_fusion::{FusionError, LoadOptions, Model, export, open_checkpoint};
-use glm4v_weights::{BlockType, Checkpoint};
+use glm4v_weights::{BlockType, Checkpoint, StoredDtype, StoredType};
 use std::path::{Path, PathBuf};
 
 fn fixture(name: &str) -> PathBuf {
@@ -317,6 +317,24 @@ fn an_exported_model_is_the_one_that_is_quantised_while_it_is_loaded() {
             stages.iter().filter_map(|(_, stage)| Some(stage.divergence?.kl)).collect()
         };
         assert!(error(&loaded).iter().all(|kl| (1e-9..0.5).contains(kl)), "{:?}", error(&loaded));
+    }
+}
+
+#[test]
+fn plain_numbers_go_into_the_file_as_they_are() {
+    for name in ["glm4", "glm46v_moe"] {
+        let checkpoint = Checkpoint::open(golden(name)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (form, bound) in [(StoredDtype::F32, 1e-9), (StoredDtype::F16, 1e-4)] {
+            let path = folder.path().join(format!("{form:?}.gguf"));
+            export(&checkpoint, &path, StoredType::Plain(form), &mut |_, _| ()).unwrap();
+            let model = Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
+            let stages = stages(&golden(name), &model);
+            assert!(form != StoredDtype::F32 || stages.iter().all(|(_, stage)| stage.passed));
+            let logits = stages.iter().filter(|(_, stage)| stage.stage.starts_with("logits"));
+            let found: Vec<f64> = logits.map(|(_, stage)| stage.divergence.unwrap().kl).collect();
+            assert!(found.len() >= 2 && found.iter().all(|kl| *kl < bound), "{name} {found:?}");
+        }
     }
 }
 

@@ -104,11 +104,12 @@ pub fn quantise(
     Ok(quantised)
 }
 
-/// Turns rows of `width` numbers, stored as `stored`, into `plain` (f32, f16 or bf16), little endian.
-/// The rows go through f32 in pieces, as those of [`quantise`] do.
+/// Turns rows of `width` numbers, stored as `stored`, into `plain` (f32, f16 or bf16), little
+/// endian. The rows go through f32 in pieces, as those of [`quantise`] do.
 ///
 /// # Errors
-/// When the numbers, or those wanted, are of a kind that can't be computed with.
+/// When the numbers, or those wanted, are of a kind that can't be computed with, or are beyond
+/// what f16 holds.
 pub fn to_plain_bytes(
     bytes: &[u8],
     stored: StoredType,
@@ -136,7 +137,11 @@ fn little_endian(numbers: &Tensor) -> Result<Vec<u8>> {
     Ok(match numbers.dtype() {
         DType::F32 => bytes(numbers.to_vec1::<f32>()?.into_iter().map(f32::to_le_bytes)),
         DType::F16 => {
-            bytes(numbers.to_vec1::<half::f16>()?.into_iter().map(half::f16::to_le_bytes))
+            let numbers = numbers.to_vec1::<half::f16>()?;
+            if numbers.iter().any(|number| number.is_infinite()) {
+                candle_core::bail!("it has numbers beyond 65504, which f16 cannot hold; take bf16");
+            }
+            bytes(numbers.into_iter().map(half::f16::to_le_bytes))
         }
         DType::BF16 => {
             bytes(numbers.to_vec1::<half::bf16>()?.into_iter().map(half::bf16::to_le_bytes))
@@ -178,4 +183,31 @@ pub(crate) fn in_blocks(
         candle_core::bail!("{} bytes are not {shape:?} in {}", bytes.len(), blocks.name());
     }
     QTensor::new(QStorage::from_data(Cow::Borrowed(bytes), device, blocks.ggml())?, shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_numbers_keep_their_values_or_are_refused() {
+        let numbers = |values: &[f32]| -> Vec<u8> {
+            values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        };
+        let f32s = StoredType::Plain(StoredDtype::F32);
+        let fits = numbers(&[1.5, -2.0, 0.1, 65504.0]);
+        let to = |bytes: &[u8], plain| to_plain_bytes(bytes, f32s, 2, plain);
+        assert_eq!(to(&fits, StoredDtype::F32).unwrap(), fits);
+        let f16s = to(&fits, StoredDtype::F16).unwrap();
+        let expected = [1.5, -2.0, 0.1, 65504.0].map(half::f16::from_f32);
+        assert_eq!(f16s, expected.map(half::f16::to_le_bytes).concat());
+        let back = to_plain_bytes(&f16s, StoredType::Plain(StoredDtype::F16), 2, StoredDtype::BF16);
+        let expected = expected.map(|value| half::bf16::from_f32(value.to_f32()));
+        assert_eq!(back.unwrap(), expected.map(half::bf16::to_le_bytes).concat());
+        let large = numbers(&[1.0, 70000.0]);
+        let refused = to(&large, StoredDtype::F16).unwrap_err().to_string();
+        assert!(refused.contains("65504"), "{refused}");
+        assert!(to(&large, StoredDtype::BF16).is_ok());
+        assert!(to(&fits, StoredDtype::I64).is_err());
+    }
 }

@@ -6,8 +6,9 @@ use super::{Item, MetricInfo, ScoreError};
 use super::{find, md_table_to_html, ocrbench_v2_page_ocr, ocrbench_v2_vqa, table_normalize};
 use serde_json::Value;
 
-/// Of an item with `extra` as `{"type", "eval"?, "question"?, "bbox"?, "bbox_list"?, "content"?}`, the fields of the
-/// published rows. References are the row's `answers`, or a text that holds them as JSON.
+/// Of an item with `extra` as `{"type", "eval"?, "question"?, "bbox"?, "bbox_list"?, "content"?}`,
+/// the fields of the published rows. References are the row's `answers`, or a text that holds them
+/// as JSON.
 pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
     name: "ocrbench_v2",
     variant: "official",

@@ -51,9 +51,18 @@ pub fn last_box(text: &str) -> Option<Corners> {
 /// Intersection over union. 0 where the union is nothing; boxes with their corners swapped have
 /// areas below 0, as in the reference.
 pub fn overlap(a: Corners, b: Corners) -> f64 {
-    let side = |first: usize| (a[first + 2].min(b[first + 2]) - a[first].max(b[first])).max(0.0);
-    let area = |corners: Corners| (corners[2] - corners[0]) * (corners[3] - corners[1]);
-    let both = side(0) * side(1);
+    let both = common_area(a, b);
     let either = area(a) + area(b) - both;
     if either == 0.0 { 0.0 } else { both / either }
+}
+
+/// The area that two boxes have in common.
+pub(super) fn common_area(a: Corners, b: Corners) -> f64 {
+    let side = |first: usize| (a[first + 2].min(b[first + 2]) - a[first].max(b[first])).max(0.0);
+    side(0) * side(1)
+}
+
+/// The area of a box, below 0 where its corners are swapped.
+pub(super) fn area(corners: Corners) -> f64 {
+    (corners[2] - corners[0]) * (corners[3] - corners[1])
 }

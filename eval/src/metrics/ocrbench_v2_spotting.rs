@@ -2,15 +2,15 @@
 //! the ICDAR's Robust Reading Competition that it calls (`script.py`, end to end, version 1.1):
 //! words found in the right place and read right.
 
-use super::ocrbench_v2_grounding::{Corners, overlap};
+use super::ocrbench_v2_grounding::{Corners, area, common_area, overlap};
 use super::{MetricInfo, ScoreError};
 use crate::python::{Literal, int, strip};
 use regex::Regex;
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Of an item with `extra` as `{"bbox" or "bbox_list": [[x1, y1, x2, y2, …], …], "content": [word, …]}`,
-/// the corners and the words of the published rows, in thousandths of the image.
+/// Of an item with `extra` as `{"bbox" or "bbox_list": [[x1, y1, x2, y2, …], …], "content":
+/// [word, …]}`, the corners and the words of the published rows, in thousandths of the image.
 pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
     name: "ocrbench_v2_spotting",
     variant: "official",
@@ -142,12 +142,7 @@ pub fn score(found: &[Word], wanted: &[Word]) -> Option<f64> {
 
 /// Whether most of `word` lies in `hidden`.
 fn lies_in(word: &Word, hidden: &Word) -> bool {
-    let side = |first: usize| {
-        let end = word.corners[first + 2].min(hidden.corners[first + 2]);
-        (end - word.corners[first].max(hidden.corners[first])).max(0.0)
-    };
-    let area = |corners: Corners| (corners[2] - corners[0]) * (corners[3] - corners[1]);
-    side(0) * side(1) / area(word.corners) > MOST_IN_ILLEGIBLE
+    common_area(word.corners, hidden.corners) / area(word.corners) > MOST_IN_ILLEGIBLE
 }
 
 /// A text as the tool reads it from a line of its files.

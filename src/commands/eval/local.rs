@@ -1,6 +1,6 @@
 //! The model in this process as an answerer of benchmarks.
 
-use crate::cli::Engine;
+use crate::cli::{Engine, told};
 use glm4v::{
     Answer, CancelToken, DecodeTogether, FinishReason, GenerateOptions, HubOptions, Image,
     ImageOptions, Message, Model, NANO, Part, Role,
@@ -144,5 +144,5 @@ fn of_model(error: glm4v::Error) -> AnswerError {
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> AnswerError {
-    AnswerError::Failed(format!("{:#}", anyhow::Error::new(error)))
+    AnswerError::Failed(told(&anyhow::Error::new(error)))
 }

@@ -136,7 +136,8 @@ fn put(header: &mut Vec<u8>, value: &GgufValue) {
         GgufValue::I64(value) => header.extend(value.to_le_bytes()),
         GgufValue::F64(value) => header.extend(value.to_le_bytes()),
         GgufValue::Array(values) => {
-            // An empty array is one of texts: the merges of a vocabulary that has none, whose type llama.cpp checks.
+            // An empty array is one of texts: llama.cpp checks the type of a vocabulary's merges,
+            // also where it has none.
             header.extend(values.first().map_or(8, kind).to_le_bytes());
             header.extend((values.len() as u64).to_le_bytes());
             values.iter().for_each(|value| put(header, value));

@@ -122,12 +122,14 @@ fn exported(path: &Path, source: std::io::Error) -> FusionError {
 fn stored_as(planned: &Planned, form: StoredType) -> StoredType {
     let f32 = StoredType::Plain(StoredDtype::F32);
     let Some(source) = planned.sources.first() else { return f32 };
-    let chosen = match form {
-        StoredType::Blocks(blocks) => loaded_as(source, Some(blocks), f32),
-        StoredType::Plain(_) if is_matrix(source) => return form,
+    match form {
+        StoredType::Blocks(blocks) => match loaded_as(source, Some(blocks), f32) {
+            stored @ StoredType::Blocks(_) => stored,
+            StoredType::Plain(_) => f32,
+        },
+        StoredType::Plain(_) if is_matrix(source) => form,
         StoredType::Plain(_) => f32,
-    };
-    if matches!(chosen, StoredType::Blocks(_)) { chosen } else { f32 }
+    }
 }
 
 /// The bytes of a tensor.
