@@ -180,21 +180,24 @@ def torch_eva_tower(args, vision):
     return run
 
 
-def random_q4_k(random, columns):
-    """256 rows of random blocks, which the gguf package cannot make of numbers: two scales, then bytes."""
+def random_blocks(random, columns, kind):
+    """256 rows of random blocks, which the gguf package cannot make of numbers: bytes, with one or two scales among them."""
     import numpy
 
-    blocks = random.integers(0, 256, (256, columns // 256, 144), numpy.uint8)
-    blocks[..., :4] = numpy.frombuffer(numpy.array([1e-3, 1e-3], numpy.float16).tobytes(), numpy.uint8)
+    size, scales = {"Q4_K": (144, slice(0, 4)), "Q6_K": (210, slice(208, 210))}[kind]
+    blocks = random.integers(0, 256, (256, columns // 256, size), numpy.uint8)
+    blocks[..., scales] = numpy.frombuffer(numpy.array([1e-3, 1e-3], numpy.float16).tobytes()[: scales.stop - scales.start], numpy.uint8)
     return blocks.reshape(256, -1)
 
 
 def write_gguf(path, text, kind):
-    """A decoder of the shape with random weights, as llama.cpp reads it (architecture `glm4`)."""
+    """A decoder of the shape with random weights, as llama.cpp reads it (architecture `glm4`).
+
+    With Q4_K table and head are of Q6_K, as in our recipe for `q4_k` and in llama.cpp's own for the head.
+    """
     import gguf
     import numpy
 
-    form = gguf.GGMLQuantizationType[kind]
     random = numpy.random.default_rng(0)
     hidden, inner, layers = text["hidden_size"], text["intermediate_size"], text["num_hidden_layers"]
     heads, kv_heads, d = text["num_attention_heads"], text["num_key_value_heads"], text["head_dim"]
@@ -213,17 +216,19 @@ def write_gguf(path, text, kind):
     writer.add_vocab_size(text["vocab_size"])
     writer.add_tokenizer_model("no_vocab")
 
-    def matrix(name, rows, columns):
+    def matrix(name, rows, columns, kind=kind):
+        form = gguf.GGMLQuantizationType[kind]
         drawn = random.standard_normal((256, columns), numpy.float32) / columns**0.5
-        stored = random_q4_k(random, columns) if kind == "Q4_K" else gguf.quants.quantize(drawn, form)
+        stored = random_blocks(random, columns, kind) if kind.endswith("_K") else gguf.quants.quantize(drawn, form)
         repeated = numpy.concatenate([stored] * -(-rows // 256))[:rows]
         writer.add_tensor(f"{name}.weight", repeated, raw_dtype=form)
 
     def norm(name):
         writer.add_tensor(f"{name}.weight", numpy.ones(hidden, numpy.float32))
 
-    matrix("token_embd", text["vocab_size"], hidden)
-    matrix("output", text["vocab_size"], hidden)
+    ends = "Q6_K" if kind == "Q4_K" else kind
+    matrix("token_embd", text["vocab_size"], hidden, ends)
+    matrix("output", text["vocab_size"], hidden, ends)
     norm("output_norm")
     for i in range(layers):
         for name in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):

@@ -6,9 +6,13 @@ import random
 import numpy as np
 import torch
 
+import charts
 import documents
 import matplotlib_charts
+import pointers
 import samples
+import series_charts
+from thoughts import before_answer
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
@@ -44,7 +48,7 @@ def glyph_labels(canvas):
 
 
 class Encoder:
-    """Turns (prompt, answer) pairs into ids with the chat template's marks."""
+    """Turns (prompt, answer) and (prompt, answer, thoughts) into ids with the chat template's marks."""
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
@@ -55,17 +59,46 @@ class Encoder:
     def prompt(self, text):
         return [*self.tokenizer.encode(text).ids, self.id("<|assistant|>"), *self.newline]
 
-    def after(self, turns):
-        """Ids after the visual tokens, and for each whether it is to be predicted. Later turns of a sample weigh as much as the first."""
-        ids, learn = [self.id("<|end_of_image|>")], [0]
-        for i, (question, answer) in enumerate(turns):
-            head = ([] if i == 0 else [self.id("<|user|>"), *self.newline]) + self.prompt(question)
-            tail = [*self.tokenizer.encode(answer).ids, self.id("<|endoftext|>") if i == len(turns) - 1 else self.id("<|user|>")]
-            # "<|user|>" ends an answer and begins the next turn, so it stands only once
-            head = head if i == 0 else head[1:]
-            ids += head + tail
-            learn += [0] * len(head) + [1] * len(tail)
-        return ids, learn
+    def turn(self, question, answer, thoughts=(), canvas=None, given=""):
+        """Ids of a turn, whether each is to be predicted, and the visual token that each was read from, or -1.
+
+        `given` is the part of the reply that is there already and not to be learnt.
+        """
+        head = self.prompt(question)
+        text = before_answer(thoughts) + answer
+        encoding = self.tokenizer.encode(text)
+        tail = [*encoding.ids, self.id("<|endoftext|>")]
+        learn = [int(start >= len(given)) for start, _ in encoding.offsets] + [1]
+        read = [-1] * len(tail)
+        if canvas is not None and canvas.glyphs is not None:
+            glyphs = pointers.of_characters(text, canvas.words)
+            read = [_visual_token(canvas, glyphs[start]) if end == start + 1 else -1 for start, end in encoding.offsets] + [-1]
+        return head + tail, [0] * len(head) + learn, [-1] * len(head) + read
+
+    def after(self, turns, canvas=None):
+        """What follows the visual tokens: the turns side by side, as if each were the first.
+
+        Lists of equal length: ids; to be predicted or not; visual tokens read; the turn (0: before all of them);
+        positions, counted from the end of the image.
+        """
+        ids, learn, read, segments, places = [self.id("<|end_of_image|>")], [0], [-1], [0], [0]
+        for i, turn in enumerate(turns):
+            found = self.turn(*turn, canvas=canvas) if len(turn) < 4 else self.turn(*turn[:3], given=turn[3])
+            for column, more in zip((ids, learn, read), found):
+                column += more
+            segments += [i + 1] * len(found[0])
+            places += range(1, len(found[0]) + 1)
+        return ids, learn, read, segments, places
+
+
+def _visual_token(canvas, glyph):
+    """The visual token in whose 28 x 28 pixels a glyph's centre lies; -1 for no glyph, or one outside."""
+    if glyph < 0:
+        return -1
+    _, x, y = canvas.glyphs[glyph]
+    width, height = (side // (2 * PATCH) for side in canvas.image.size)
+    column, row = int(x // (2 * PATCH)), int(y // (2 * PATCH))
+    return row * width + column if 0 <= column < width and 0 <= row < height else -1
 
 
 def collate(encoder, made):
@@ -75,82 +108,109 @@ def collate(encoder, made):
              "glyphs": torch.from_numpy(np.stack([glyph_labels(c) for c, _ in made]))}
     if made[0][1] is None:
         return batch
-    encoded = [encoder.after(turns) for _, turns in made]
-    length = -(-max(len(ids) for ids, _ in encoded) // 16) * 16  # few lengths: each new one costs a compilation
-    pad = encoder.id("<|endoftext|>")
-    batch["before"] = torch.tensor([encoder.before] * len(made))
-    batch["after"] = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in encoded])
-    batch["learn"] = torch.tensor([learn + [0] * (length - len(learn)) for _, learn in encoded])
-    return batch
+    return {**batch, **answers(encoder, [encoder.after(turns, canvas) for canvas, turns in made])}
+
+
+def answers(encoder, encoded):
+    """What `Encoder.after` gave for each sample, as tensors of one length."""
+    length = -(-max(len(ids) for ids, *_ in encoded) // 16) * 16  # few lengths: each new one costs a compilation
+    padding = {"after": encoder.id("<|endoftext|>"), "learn": 0, "read": -1, "segments": -1, "places": 0}
+    columns = zip(padding.items(), zip(*encoded))
+    batch = {name: torch.tensor([list(row) + [pad] * (length - len(row)) for row in rows]) for (name, pad), rows in columns}
+    return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
+
+
+SUMS, SUMS_PER_BATCH = 0.2, 56  # share of the batches, questions in one
+
+
+def sums(r, encoder):
+    """Questions about charts whose table is already written in the thoughts: what is left to learn is to reckon. No image."""
+    encoded = []
+    while len(encoded) < SUMS_PER_BATCH:
+        data = series_charts.Series(r, 4, False) if r.random() < 0.25 else charts.Chart(r, r.randint(2, 8), False)
+        rows = series_charts.table(data) if isinstance(data, series_charts.Series) else charts.table(data)
+        turns = [turn for turn in series_charts.questions(r, data, 20) if turn[2][:1] == (rows,)]
+        encoded += [encoder.after([(*turn, f"<think>{rows}")]) for turn in turns[:2]]
+    return {"grid": (0, 0), "image_side": r.randint(3, 16), **answers(encoder, encoded)}
 
 
 PATCHES_PER_BATCH = 3600
 
 
-def make(r, stage, encoder):
-    """One batch of a stage, all images of one size. Stages come one after another in training, each wider than the last."""
+def make(r, sizes, stage, encoder):
+    """One batch of a stage, all images of one size. Stages come one after another in training, each wider than the last.
+
+    `sizes` chooses what and how large, and is the same in all workers, as they wait for one another; `r` chooses the rest.
+    """
     easy = stage.endswith("_easy")
+    if stage == "all" and sizes.random() < SUMS:
+        return sums(r, encoder)
     if stage.startswith("glyphs") or stage == "heads":
         return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])
     if stage.startswith("words"):
-        size, one = (r.randint(3, 5), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
+        size, one = (sizes.randint(3, 5), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
     elif stage.startswith("lines"):
-        size, one = (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy)
+        size, one = (sizes.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy)
     else:
-        size, one = _mixed(r, easy)
+        size, one = _easy(sizes, r) if easy else _mixed(sizes, r)
     width, height = size[0] * samples.UNIT, size[1] * samples.UNIT
     n = PATCHES_PER_BATCH // (width * height // PATCH**2)
-    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(4, min(n, 128)))])
+    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(4, min(n, 96)))])
 
 
 def _stretched(r, one, width, height, easy):
     """A sample drawn at another size and resized: real images are seldom a whole number of patches."""
     if easy or r.random() < 0.4 or one.__name__ == "as_drawn":
-        return one(width, height)
-    x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
-    canvas, turns = one(int(width * x), int(height * y))
-    canvas.fit(width, height)
-    return canvas, turns
+        canvas, turns = one(width, height)
+    else:
+        x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
+        canvas, turns = one(int(width * x), int(height * y))
+        canvas.fit(width, height)
+    return canvas, _in_conversation(turns) if len(turns) > 1 and r.random() < 0.12 else turns
 
 
-def _mixed(r, easy):
-    """Charts above all, lines, paragraphs and images without text; a size in units of 28 pixels."""
-    kind = r.random()
-    if easy:
-        return _easy(r, kind)
+def _in_conversation(turns):
+    """The second turn after the first one; its thoughts are no part of what a template repeats."""
+    (question, answer, *_), (next_question, *rest) = turns[:2]
+    return [(f"{question}<|assistant|>\n{answer}<|user|>\n{next_question}", *rest), *turns[2:]]
+
+
+def _mixed(sizes, r):
+    """Charts above all, lines, paragraphs and images without text; a size in units of 28 pixels, and what draws it."""
+    kind, between = sizes.random(), sizes.randint
     if kind < 0.04:
-        return (r.randint(4, 12), r.randint(3, 10)), lambda w, h: samples.without_text(r, w, h)
-    if kind < 0.22:
-        if r.random() < 0.2:
-            return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h)
-        return (r.randint(3, 20), r.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
-    if kind < 0.50:
-        return (r.randint(6, 12), r.randint(2, 7)), lambda w, h: samples.text_lines(r, w, h)
-    if kind < 0.59:
-        return (r.randint(6, 14), r.randint(4, 10)), r.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
-    if kind < 0.73 and matplotlib_charts.drawn():
-        size = r.choice(list(matplotlib_charts.drawn()))
-        return (size[0] // samples.UNIT, size[1] // samples.UNIT), _as_drawn(r)
-    if kind < 0.80:
-        width, height = r.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
-        draw = samples.series_chart if r.random() < 0.7 else functools.partial(samples.chart, turns=8, labelled=False)
+        return (between(4, 12), between(3, 10)), lambda w, h: samples.without_text(r, w, h)
+    if kind < 0.16:
+        if sizes.random() < 0.2:
+            return (between(4, 12), 1), lambda w, h: samples.text_lines(r, w, h)
+        return (between(3, 20), sizes.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
+    if kind < 0.45:
+        return (between(6, 12), between(2, 7)), lambda w, h: samples.text_lines(r, w, h)
+    if kind < 0.51:
+        return (between(6, 14), between(4, 10)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
+    if kind < 0.69 and matplotlib_charts.drawn():
+        width, height = sizes.choice(list(matplotlib_charts.drawn()))
+        return (width // samples.UNIT, height // samples.UNIT), _as_drawn(r)
+    if kind < 0.76:
+        width, height = sizes.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
+        draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, turns=4, labelled=False)
         return (width // samples.UNIT, height // samples.UNIT), lambda w, h: draw(r, w, h)
-    return _chart(r, easy)
+    return _chart(sizes, r)
 
 
-def _easy(r, kind):
+def _easy(sizes, r):
     """Lines in plain fonts, simple charts, and a few images without text."""
+    kind = sizes.random()
     if kind < 0.05:
-        return (r.randint(4, 10), r.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
+        return (sizes.randint(4, 10), sizes.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
     if kind < 0.33:
-        return (r.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, r.random() < 0.5)
-    return _chart(r, True)
+        return (sizes.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, r.random() < 0.5)
+    return _chart(sizes, r, True)
 
 
-def _chart(r, easy):
-    sizes = samples.CHART_SIZES if r.random() < (0.6 if easy else 0.85) else samples.LARGE_CHART_SIZES
-    width, height = r.choice(sizes)
-    return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=8)
+def _chart(sizes, r, easy=False):
+    width, height = sizes.choice(samples.CHART_SIZES if sizes.random() < (0.6 if easy else 0.8) else samples.LARGE_CHART_SIZES)
+    return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=4)
 
 
 def _as_drawn(r):
@@ -164,7 +224,7 @@ def produce(queue, stage, encoder, seed):
     """Runs forever in its own process; `stage` is a shared name."""
     torch.set_num_threads(1)
     os.sched_setaffinity(0, range(os.cpu_count()))  # the trainer may be held to some cores
-    r = random.Random(seed)
+    r, sizes = random.Random(seed), random.Random(seed % 1_000_003)
     while True:
         name = bytes(stage.value).decode()
-        queue.put((name, make(r, name, encoder)))
+        queue.put((name, make(r, sizes, name, encoder)))

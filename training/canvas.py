@@ -30,23 +30,33 @@ class Canvas:
     """An RGB image of `width` x `height` pixels with a list of glyph centres.
 
     `glyphs` holds (character, x, y): the centre of the glyph's advance box, and the middle of the
-    band between the line's baseline and its capital height, in pixels.
+    band between the line's baseline and its capital height, in pixels. `words` holds (word, place of its
+    first glyph in `glyphs`) of what answers may repeat, in the order in which it was drawn.
     """
 
     def __init__(self, width, height, background=(255, 255, 255)):
         self.image = Image.new("RGB", (width, height), background)
         self.draw = ImageDraw.Draw(self.image)
-        self.glyphs = []
+        self.glyphs, self.words = [], []
 
-    def text(self, xy, text, font, fill=(0, 0, 0), anchor="la"):
-        """Draws one line of text, with Pillow's anchors."""
+    def text(self, xy, text, font, fill=(0, 0, 0), anchor="la", read=True):
+        """Draws one line of text, with Pillow's anchors; `read` says whether an answer may repeat it."""
         self.draw.text(xy, text, font=font, fill=fill, anchor=anchor)
         middle = self._baseline(xy[1], font, anchor[1]) - _capital_height(font.path, font.size) / 2
         width = text_width(font, text)
-        x = xy[0] - {"l": 0, "m": width / 2, "r": width}[anchor[0]]
+        self.mark(text, xy[0] - {"l": 0, "m": width / 2, "r": width}[anchor[0]], middle, width, font, read)
+
+    def mark(self, text, left, middle, width, font, read=True):
+        """Notes a line that stands in the image, `width` pixels wide, its glyphs as far apart as the font has them."""
+        if read:
+            start = len(self.glyphs)
+            for word in text.split():
+                self.words.append((word, start))
+                start += len(word)
+        scale, x = width / max(1, text_width(font, text)), left
         for char in text:
-            advance = _advance(font, char)
-            if char != " ":
+            advance = _advance(font, char) * scale
+            if not char.isspace():
                 self.glyphs.append((char, x + advance / 2, middle))
             x += advance
 

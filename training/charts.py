@@ -1,5 +1,6 @@
 """Simple charts drawn directly, with questions whose answers follow from the data."""
 from canvas import Canvas, choose_font
+from thoughts import added, colours, compared, counted, running, subtracted
 from words import categories, title as make_title
 
 COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44), "orange": (255, 127, 14), "purple": (148, 103, 189),
@@ -79,7 +80,7 @@ def _axes(r, canvas, chart, label, top):
             if value != int(value):
                 continue
             y = bottom - (bottom - top) * i / steps
-            canvas.text((left - 4, y), str(int(value)), label, anchor="rm")
+            canvas.text((left - 4, y), str(int(value)), label, anchor="rm", read=False)
             canvas.draw.line((left, y, right, y), fill=(222, 222, 222))
     canvas.draw.line((left, bottom, right, bottom), fill=(0, 0, 0))
     if r.random() < 0.6:
@@ -155,30 +156,36 @@ def describe(chart):
 
 
 def questions(r, chart, most):
-    """Up to `most` different (question, answer) pairs: short ones in random order, then a long one; or a long one alone."""
-    names, values, numbers = chart.names, chart.values, chart.numbers()
-    high, low = numbers.index(max(numbers)), numbers.index(min(numbers))
-    i, j = r.sample(range(len(names)), 2)
-    found = [(f"What is the value of {names[k]}?", values[k]) for k in r.sample(range(len(names)), min(2, len(names)))]
-    found += [("Convert the chart to a table.", table(chart)), ("Describe this image.", describe(chart)),
-              ("What is the title of the chart?", chart.title), ("How many categories are there?", str(len(names))),
-              ("What type of chart is this?", KINDS[chart.kind]), ("What is the highest value?", values[high]), ("What is the lowest value?", values[low])]
-    if numbers.count(max(numbers)) == 1:
-        found.append(("Which category has the highest value?", names[high]))
-    if numbers.count(min(numbers)) == 1:
-        found.append(("Which category has the lowest value?", names[low]))
-    if numbers[i] != numbers[j]:
-        found.append((f"Is {names[i]} greater than {names[j]}?", "Yes" if numbers[i] > numbers[j] else "No"))
-    if len(set(chart.colours)) == len(names) and chart.kind != "line":
-        found.append((f"What is the color of {names[i]}?", chart.colours[i]))
-    if all("." not in v for v in values):
-        a, b = int(values[i]), int(values[j])
-        found.append((f"What is the sum of {names[i]} and {names[j]}?", str(a + b)))
-        found.append((f"What is the difference between {names[i]} and {names[j]}?", str(abs(a - b))))
+    """Up to `most` different (question, answer, thoughts): short ones in random order, then a long one; or a long one alone."""
+    found = _about_the_whole(chart) + _about_values(r, chart)
     r.shuffle(found)
     long = [turn for turn in found if turn[0] in LONG]
     short = [turn for turn in found if turn[0] not in LONG]
-    # A long answer holds the short ones: after it they could be copied from it, and not be read.
-    if r.random() < 0.3:
-        return long[:1]
-    return short[: most - 1] + long[:1]
+    return long[:1] if r.random() < 0.2 else short[: most - 1] + long[:1]
+
+
+def _about_the_whole(chart):
+    return [("Convert the chart to a table.", table(chart), ()), ("Describe this image.", describe(chart), ()), ("What is the title of the chart?", chart.title, ()),
+            ("How many categories are there?", str(len(chart.names)), (counted(chart.names),)), ("What type of chart is this?", KINDS[chart.kind], ())]
+
+
+def _about_values(r, chart):
+    names, values, numbers = chart.names, chart.values, chart.numbers()
+    high, low = numbers.index(max(numbers)), numbers.index(min(numbers))
+    i, j = r.sample(range(len(names)), 2)
+    rows, highest, lowest = table(chart), running(values), running(values, lowest=True)
+    found = [(f"What is the value of {names[k]}?", values[k], (rows,)) for k in r.sample(range(len(names)), min(2, len(names)))]
+    found += [("What is the highest value?", values[high], (rows, highest)), ("What is the lowest value?", values[low], (rows, lowest))]
+    if numbers.count(max(numbers)) == 1:
+        found.append(("Which category has the highest value?", names[high], (rows, highest)))
+    if numbers.count(min(numbers)) == 1:
+        found.append(("Which category has the lowest value?", names[low], (rows, lowest)))
+    if numbers[i] != numbers[j]:
+        found.append((f"Is {names[i]} greater than {names[j]}?", "Yes" if numbers[i] > numbers[j] else "No", (rows, compared(values[i], values[j]))))
+    if len(set(chart.colours)) == len(names) and chart.kind != "line":
+        found.append((f"What is the color of {names[i]}?", chart.colours[i], (colours(names, chart.colours),)))
+    if all("." not in v for v in values):
+        a, b = int(values[i]), int(values[j])
+        found.append((f"What is the sum of {names[i]} and {names[j]}?", str(a + b), (rows, added([a, b]))))
+        found.append((f"What is the difference between {names[i]} and {names[j]}?", str(abs(a - b)), (rows, subtracted(a, b))))
+    return found

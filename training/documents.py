@@ -97,5 +97,6 @@ def page(r, width, height, test=False):
             while text_width(font, line) < (step - 10) * r.choice([1, 1, 1, 0.9, 0.5]) - 20:
                 line += " " + token(r, test)
             canvas.text((6 + step * j, y), _fit(font, line, step - 8), font, ink)
+    canvas.words = []
     canvas.glyphs = [glyph for glyph in canvas.glyphs if top > 26 and glyph[2] < 24]  # the small print is not to be spelt
     return canvas, [(DESCRIBE, "A page of text.")]

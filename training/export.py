@@ -100,7 +100,7 @@ def check(out):
     with torch.no_grad():
         tower = nano.visual()
         visual = tower.tokens(tower.features(batch["patches"], h, w))
-        ours = nano.logits(nano.answer_states(batch["before"], visual, batch["after"], h, w))
+        ours = nano.logits(nano.answer_states(batch["before"], visual, batch["after"], batch["segments"], batch["places"], h // 2, w // 2)[0])
         image = torch.full((1, visual.shape[1]), encoder.id("<|image|>"))
         ids = torch.cat([batch["before"], image, batch["after"]], 1)
         theirs = reference.eval()(input_ids=ids, pixel_values=batch["patches"][0], image_grid_thw=torch.tensor([[1, h, w]]),

@@ -20,6 +20,7 @@ from canvas import TRAIN_FONTS
 
 matplotlib.use("Agg")
 from matplotlib import font_manager, pyplot  # noqa: E402  the backend must be chosen first
+from matplotlib.text import Text  # noqa: E402
 
 STYLES = ["default", "ggplot", "seaborn-v0_8-whitegrid", "bmh", "fivethirtyeight"]
 TRAIN_STYLES = ["classic", "seaborn-v0_8-darkgrid", "seaborn-v0_8-ticks", "seaborn-v0_8-white", "Solarize_Light2", "grayscale", "tableau-colorblind10", "dark_background"]
@@ -28,7 +29,7 @@ FOLDER = None  # of the charts drawn for training
 
 
 def draw(r, chart, width, height, font_file, styles=STYLES):
-    """An RGB image of `width` x `height` pixels with each value written at its mark."""
+    """An RGB image of `width` x `height` pixels with each value written at its mark, and what `_texts` finds in it."""
     with pyplot.style.context(r.choice(styles)):
         name = font_manager.FontProperties(fname=font_file).get_name()
         font_manager.fontManager.addfont(font_file)
@@ -39,8 +40,27 @@ def draw(r, chart, width, height, font_file, styles=STYLES):
         figure.tight_layout()
         out = io.BytesIO()
         figure.savefig(out, format="png")
+        texts = _texts(figure, axes, chart, height)
         pyplot.close(figure)
-    return Image.open(out).convert("RGB")
+    return Image.open(out).convert("RGB"), texts
+
+
+def _texts(figure, axes, chart, height):
+    """What stands where: (text, left edge, middle of the line, width in pixels, whether it numbers the axis)."""
+    renderer = figure.canvas.get_renderer()
+    values = axes.xaxis if chart.kind == "hbar" else axes.yaxis
+    ticks = {id(text) for text in values.get_ticklabels()}
+    found = []
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text() and text.get_rotation() == 0:
+            box = text.get_window_extent(renderer)
+            is_tick, plot = id(text) in ticks, axes.bbox
+            x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+            along = plot.x0 - 3 <= x <= plot.x1 + 3 if chart.kind == "hbar" else plot.y0 - 3 <= y <= plot.y1 + 3
+            shown = along if is_tick else box.x0 >= 0 and 0 <= box.y0 and box.y1 <= height
+            if shown and box.width > 0:  # there are ticks outside of the plot, which are not drawn
+                found.append((text.get_text(), box.x0, height - y, box.width, is_tick))
+    return found
 
 
 def _marks(r, axes, chart):
@@ -99,7 +119,7 @@ def data(r, test, most=6):
 
 @functools.cache
 def drawn():
-    """The charts drawn for training: for each size a list of (pixels, data); empty without a folder."""
+    """The charts drawn for training: for each size a list of (pixels, data), with (font, texts) after it from `draw`; empty without a folder."""
     found = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "*.pickle"))) if FOLDER else []:
         width, height = os.path.basename(path).split("_")[0].split("x")
@@ -116,7 +136,9 @@ def main():
         made = []
         for _ in range(count // len(TRAIN_SIZES)):
             chart = data_or_series(r, False, width)
-            made.append((np.asarray(draw(r, chart, width, height, r.choice(TRAIN_FONTS), TRAIN_STYLES)), chart))
+            font = r.choice(TRAIN_FONTS)
+            image, texts = draw(r, chart, width, height, font, TRAIN_STYLES)
+            made.append((np.asarray(image), chart, font, texts))
         with open(os.path.join(folder, f"{width}x{height}_{seed}.pickle"), "wb") as file:
             pickle.dump(made, file)
 

@@ -33,18 +33,21 @@ class VisionBlock(nn.Module):
         heads = VISION["num_heads"]
         q, k, v = self.attn["qkv"](self.norm1(x)).view(b, n, 3, heads, c // heads).permute(2, 0, 3, 1, 4)  # (b, heads, n, d)
         q, k = _rotate_halves(q, cos, sin), _rotate_halves(k, cos, sin)
-        x = x + self.attn["proj"](attention(q, k, v).transpose(1, 2).reshape(b, n, c))
+        x = x + self.attn["proj"](attention(q, k, v)[0].transpose(1, 2).reshape(b, n, c))
         h = self.norm2(x)
         return x + self.mlp["down_proj"](F.silu(self.mlp["gate_proj"](h)) * self.mlp["up_proj"](h))
 
 
-def attention(q, k, v, causal=False):
-    """Written out: torch's own for the CPU has a backward pass several times slower than these products."""
+def attention(q, k, v, hidden=None):
+    """What is attended to and how much; `hidden` `(batch, 1, n, n)` is true where nothing is to be seen.
+
+    Written out: torch's own for the CPU has a backward pass several times slower than these products.
+    """
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (batch, heads, n, n)
-    if causal:
-        n = q.shape[-2]
-        scores = scores.masked_fill(torch.ones(n, n, dtype=torch.bool).triu(1), -torch.inf)
-    return scores.softmax(-1).to(v.dtype) @ v
+    if hidden is not None:
+        scores = scores.masked_fill(hidden, -torch.inf)
+    shares = scores.softmax(-1)
+    return shares.to(v.dtype) @ v, shares
 
 
 def _rotate_halves(x, cos, sin):
@@ -115,7 +118,8 @@ class DecoderLayer(nn.Module):
         self.self_attn = nn.ModuleDict({"q_proj": nn.Linear(c, c), "k_proj": nn.Linear(c, kv_width), "v_proj": nn.Linear(c, kv_width), "o_proj": nn.Linear(c, c, bias=False)})
         self.mlp = nn.ModuleDict({"gate_up_proj": nn.Linear(c, 2 * inner, bias=False), "down_proj": nn.Linear(inner, c, bias=False)})
 
-    def forward(self, x, cos, sin):
+    def forward(self, x, cos, sin, hidden):
+        """The next states, and how much each attends to each, `(batch, heads, n, n)`."""
         b, n, c = x.shape
         h = self.input_layernorm(x)
         q = self.self_attn["q_proj"](h).view(b, n, self.heads, -1).transpose(1, 2)
@@ -123,10 +127,10 @@ class DecoderLayer(nn.Module):
         v = self.self_attn["v_proj"](h).view(b, n, self.kv, -1).transpose(1, 2)
         q, k = _rotate_pairs(q, cos, sin), _rotate_pairs(k, cos, sin)
         repeat = self.heads // self.kv
-        y = attention(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), causal=True)
+        y, shares = attention(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), hidden)
         x = x + self.post_self_attn_layernorm(self.self_attn["o_proj"](y.transpose(1, 2).reshape(b, n, c)))
         gate, up = self.mlp["gate_up_proj"](self.post_attention_layernorm(x)).chunk(2, -1)
-        return x + self.post_mlp_layernorm(self.mlp["down_proj"](F.silu(gate) * up))
+        return x + self.post_mlp_layernorm(self.mlp["down_proj"](F.silu(gate) * up)), shares
 
 
 def _rotate_pairs(x, cos, sin):
@@ -143,17 +147,19 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer() for _ in range(TEXT["num_hidden_layers"]))
         self.norm = rms_norm(TEXT["hidden_size"])
 
-    def forward(self, x, positions):
-        """`x` `(batch, length, hidden)`, `positions` `(3, length)` -> normed hidden states."""
+    def forward(self, x, positions, hidden):
+        """`x` `(batch, length, hidden)`, `positions` `(3, batch, length)` -> normed hidden states, and each layer's shares."""
         rotated = int(TEXT["hidden_size"] // TEXT["num_attention_heads"] * TEXT["partial_rotary_factor"])
         inv = 1.0 / (TEXT["rope_theta"] ** (torch.arange(0, rotated, 2).float() / rotated))
-        angles = positions[..., None].float() * inv  # (3, length, rotated / 2)
+        angles = positions[..., None].float() * inv  # (3, batch, length, rotated / 2)
         parts = angles.split(TEXT["rope_scaling"]["mrope_section"], -1)
         angles = torch.cat([part[i % 3] for i, part in enumerate(parts)], -1)
-        cos, sin = angles.cos(), angles.sin()
+        cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+        shares = []
         for layer in self.layers:
-            x = layer(x, cos, sin)
-        return self.norm(x)
+            x, seen = layer(x, cos, sin, hidden)
+            shares.append(seen)
+        return self.norm(x), shares
 
 
 class Nano(nn.Module):
@@ -169,22 +175,37 @@ class Nano(nn.Module):
     def visual(self):
         return self.model["visual"]
 
-    def answer_states(self, before, visual, after, h, w):
-        """Hidden states `(batch, length, hidden)` of: ids before the image, visual tokens, ids after it."""
+    def answer_states(self, before, visual, after, segments, places, h, w):
+        """Hidden states `(batch, length, hidden)` of: ids before the image, visual tokens, ids after it; and each layer's shares.
+
+        `segments` and `places` are those of `batches.Encoder.after`: ids see all that stands before the turns, and their own
+        turn. `h` and `w` are the image's height and width in visual tokens; where there is none, the positions that it took.
+        """
         decoder = self.model["language_model"]
         embed = decoder.embed_tokens
         x = torch.cat([embed(before), visual, embed(after)], 1)
-        return decoder(x, positions(before.shape[1], h // 2, w // 2, after.shape[1]))
+        start = before.shape[1] + visual.shape[1]
+        return decoder(x, positions(before.shape[1], visual.shape[1], h, w, places), unseen(start, segments))
 
     def logits(self, states):
         return F.linear(states, self.model["language_model"].embed_tokens.weight)
 
 
-def positions(before, h, w, after):
-    """Three-axis positions `(3, length)` of text, one image of h x w tokens, and text."""
+def positions(before, visual, h, w, places):
+    """Three-axis positions `(3, batch, length)` of text, one image of h x w tokens (or none), and text at `places` `(batch, after)` behind it."""
     start = torch.arange(before).expand(3, -1)
     t = torch.full((h * w,), before)
     rows = torch.arange(h)[:, None].expand(h, w).flatten() + before
     columns = torch.arange(w)[None].expand(h, w).flatten() + before
-    rest = torch.arange(after).expand(3, -1) + before + max(h, w)
-    return torch.cat([start, torch.stack([t, rows, columns]), rest], 1)
+    image = torch.stack([t, rows, columns])[:, :visual]
+    prefix = torch.cat([start, image], 1)[:, None].expand(3, len(places), -1)
+    return torch.cat([prefix, (places + before + max(h, w)).expand(3, -1, -1)], 2)
+
+
+def unseen(start, segments):
+    """`(batch, 1, length, length)`: true where a token (row) is not to see another (column)."""
+    segments = F.pad(segments, (start, 0))
+    n = segments.shape[1]
+    later = torch.ones(n, n, dtype=torch.bool).triu(1)
+    other = (segments[:, None] != segments[:, :, None]) & (segments[:, None] != 0)
+    return (later | other)[:, None]

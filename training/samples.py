@@ -6,7 +6,7 @@ import charts
 import matplotlib_charts
 import photographs
 import series_charts
-from canvas import Canvas, choose_font, colours, text_width
+from canvas import Canvas, choose_font, colours, load_font, text_width
 from words import token, word
 
 OCR = "Text Recognition:"
@@ -117,15 +117,21 @@ def without_text(r, width, height):
     return canvas, [(DESCRIBE, answer + " No text.")] if r.random() < 0.6 else [(OCR, "No text.")]
 
 
-def drawn_chart(r, width, height, turns=8):
+def drawn_chart(r, width, height, turns=4):
     """One of the charts that matplotlib or Vega drew beforehand, with questions of its own each time."""
-    pixels, data = r.choice(matplotlib_charts.drawn()[width, height])
+    pixels, data, *drawn = r.choice(matplotlib_charts.drawn()[width, height])
     canvas = Canvas(1, 1)
-    canvas.image, canvas.glyphs = Image.fromarray(pixels), None
+    canvas.image = Image.fromarray(pixels)
+    if drawn:
+        font, texts = drawn
+        for text, left, middle, length, is_tick in texts:
+            canvas.mark(text, left, middle, length, load_font(font, 16), read=not is_tick)
+    else:
+        canvas.glyphs = None
     return canvas, series_charts.questions(r, data, turns)
 
 
-def series_chart(r, width, height, test=False, turns=8):
+def series_chart(r, width, height, test=False, turns=4):
     """A chart of several series, or a scatter plot."""
     data = series_charts.Scatter(r, test) if r.random() < 0.2 else series_charts.Series(r, 4, test)
     while isinstance(data, series_charts.Series) and series_charts.crowded(data, width):

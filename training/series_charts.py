@@ -1,6 +1,7 @@
 """Charts of several series (grouped and stacked bars, several lines) and scatter plots, with their questions."""
 import charts
 from canvas import Canvas, choose_font
+from thoughts import added, colours, counted, running
 from words import CITIES, FRUITS, GOODS, categories, title as make_title, word
 
 KINDS = {"grouped": "grouped bar chart", "stacked": "stacked bar chart", "lines": "line chart", "scatter": "scatter plot"}
@@ -154,31 +155,30 @@ def questions(r, data, most):
         return charts.questions(r, data, most)
     short, long = _about_scatter(data) if isinstance(data, Scatter) else _about_series(r, data)
     r.shuffle(short)
-    if r.random() < 0.3:
-        return [r.choice(long)]
-    return short[: most - 1] + [r.choice(long)]
+    return [r.choice(long)] if r.random() < 0.2 else short[: most - 1] + [r.choice(long)]
 
 
 def _about_scatter(data):
-    short = [("What is the title of the chart?", data.title), ("What type of chart is this?", KINDS["scatter"]),
-             ("What is the label of the x axis?", data.x), ("What is the label of the y axis?", data.y)]
-    return short, [("Describe this image.", f'A scatter plot titled "{data.title}" of {data.y} against {data.x}.')]
+    short = [("What is the title of the chart?", data.title, ()), ("What type of chart is this?", KINDS["scatter"], ()),
+             ("What is the label of the x axis?", data.x, ()), ("What is the label of the y axis?", data.y, ())]
+    return short, [("Describe this image.", f'A scatter plot titled "{data.title}" of {data.y} against {data.x}.', ())]
 
 
 def _about_series(r, data):
-    numbers = data.numbers()
+    numbers, rows = data.numbers(), table(data)
     cells = [(s, c) for s in range(len(data.series)) for c in range(len(data.names))]
-    found = [(f"What is the value of {data.series[s]} in {data.names[c]}?", data.values[s][c]) for s, c in r.sample(cells, min(3, len(cells)))]
+    found = [(f"What is the value of {data.series[s]} in {data.names[c]}?", data.values[s][c], (rows,)) for s, c in r.sample(cells, min(3, len(cells)))]
     s, c = r.choice(cells)
     column, row = [n[c] for n in numbers], numbers[s]
-    found += [("What is the title of the chart?", data.title), ("What type of chart is this?", KINDS[data.kind]),
-              ("How many series are there?", str(len(data.series))), ("How many categories are there?", str(len(data.names))),
-              (f"What is the color of {data.series[s]}?", data.colours[s]), (f"What is the sum of {data.names[c]}?", str(sum(column)))]
+    found += [("What is the title of the chart?", data.title, ()), ("What type of chart is this?", KINDS[data.kind], ()),
+              ("How many series are there?", str(len(data.series)), ()), ("How many categories are there?", str(len(data.names)), (counted(data.names),)),
+              (f"What is the color of {data.series[s]}?", data.colours[s], (colours(data.series, data.colours),)),
+              (f"What is the sum of {data.names[c]}?", str(sum(column)), (rows, added(column)))]
     if row.count(max(row)) == 1:
-        found.append((f"Which category has the highest value of {data.series[s]}?", data.names[row.index(max(row))]))
+        found.append((f"Which category has the highest value of {data.series[s]}?", data.names[row.index(max(row))], (rows, running(data.values[s]))))
     if column.count(max(column)) == 1:
-        found.append((f"Which series has the highest value in {data.names[c]}?", data.series[column.index(max(column))]))
-    return found, [("Convert the chart to a table.", table(data)), ("Describe this image.", describe(data))]
+        found.append((f"Which series has the highest value in {data.names[c]}?", data.series[column.index(max(column))], (rows, running([v[c] for v in data.values]))))
+    return found, [("Convert the chart to a table.", table(data), ()), ("Describe this image.", describe(data), ())]
 
 
 def table(data):

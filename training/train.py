@@ -34,6 +34,7 @@ from optim import Muon, split_parameters
 # (stage, share of the whole time, weight of the glyph loss)
 STAGES = [("glyphs_easy", 0.04, 1.0), ("glyphs", 0.14, 1.0), ("lines_easy", 0.05, 0.5), ("lines", 0.12, 0.5), ("all", 0.65, 0.3)]
 MUON_LR, ADAM_LR = 0.02, 2e-3
+POINTERS, POINTER_WEIGHT = [(2, 1), (3, 2)], 0.1  # (decoder layer, head) that look where the next character stands
 SAVE_EVERY = 120  # seconds
 
 
@@ -54,6 +55,12 @@ class Trainee(nn.Module):
         self.token_head = nn.Linear(VISION["out_hidden_size"], VISION["spatial_merge_size"] ** 2 * cells)
 
     def losses(self, batch):
+        if "patches" in batch:
+            return self._of_images(batch)
+        nothing = torch.zeros(len(batch["after"]), 0, VISION["out_hidden_size"])
+        return {f"sums_{name}": value for name, value in self._of_answers(batch, nothing, batch["image_side"], 1).items()}
+
+    def _of_images(self, batch):
         h, w = batch["grid"]
         tower = self.nano.visual()
         with torch.set_grad_enabled(not self.freeze_tower and torch.is_grad_enabled()):
@@ -62,13 +69,21 @@ class Trainee(nn.Module):
         visual = tower.tokens(features)
         out["token_glyph"] = self._glyph_loss(self.token_head, visual, batch["glyphs"])
         if "after" in batch:
-            states = self.nano.answer_states(batch["before"], visual, batch["after"], h, w)
-            start = states.shape[1] - batch["after"].shape[1]
-            learn = batch["learn"][:, 1:] == 1
-            logits = self.nano.logits(states[:, start:-1][learn])
-            targets = batch["after"][:, 1:][learn]
-            out["answer"] = F.cross_entropy(logits, targets)
-            out["accuracy"] = (logits.argmax(-1) == targets).float().mean().detach()
+            out.update(self._of_answers(batch, visual, h // 2, w // 2))
+        return out
+
+    def _of_answers(self, batch, visual, h, w):
+        states, shares = self.nano.answer_states(batch["before"], visual, batch["after"], batch["segments"], batch["places"], h, w)
+        start = states.shape[1] - batch["after"].shape[1]
+        learn = batch["learn"][:, 1:] == 1
+        logits = self.nano.logits(states[:, start:-1][learn])
+        targets = batch["after"][:, 1:][learn]
+        out = {"answer": F.cross_entropy(logits, targets), "accuracy": (logits.argmax(-1) == targets).float().mean().detach()}
+        sample, place = ((batch["read"][:, 1:] >= 0) & learn).nonzero(as_tuple=True)
+        if len(sample):
+            column = batch["before"].shape[1] + batch["read"][:, 1:][sample, place]
+            found = torch.stack([shares[layer][sample, head, start + place, column].float() for layer, head in POINTERS])
+            out["pointer"] = -(found + 1e-4).log().mean()
         return out
 
     def _glyph_loss(self, head, features, glyphs):
@@ -117,6 +132,12 @@ def parse_stages(text):
 def learning_rate(share, decay):
     """Warm, then constant, then down to a twentieth from `decay` (a share of the time) on."""
     return min(1.0, share / 0.01 + 0.05) * (1.0 if share < decay else 0.05 + 0.95 * (1 - share) / (1 - decay))
+
+
+def total(losses, glyph_weight, freeze_tower=False):
+    """The loss that is learnt from."""
+    glyphs = losses.get("token_glyph", 0.0) + (0.0 if freeze_tower else losses.get("glyph", 0.0))
+    return losses.get("answer", 0.0) + losses.get("sums_answer", 0.0) + POINTER_WEIGHT * losses.get("pointer", 0.0) + glyph_weight * glyphs
 
 
 def rank():
@@ -218,13 +239,12 @@ class Run:
             _, batch = queue.get()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 losses = self.model.losses(batch)
-            glyphs = losses["token_glyph"] + (0.0 if self.model.freeze_tower else losses["glyph"])
-            loss = losses.get("answer", 0.0) + glyph_weight * glyphs
+            loss = total(losses, glyph_weight, self.model.freeze_tower)
             self._update(loss, learning_rate(share, self.decay), heads_alone=name == "heads")
             self._average(share)
             self.spent += agreed(time.time() - started)
             self.step += 1
-            self.seen += len(batch["patches"]) * workers()
+            self.seen += len(batch.get("patches", ())) * workers()
             for k, v in [*losses.items(), ("glyph_accuracy", self.model.glyph_accuracy)]:
                 log.setdefault(k, []).append(v.item())
             if rank() == 0 and self.step % 25 == 0:

@@ -1,8 +1,11 @@
 //! Rows of tensors, taken one by one where they lie and filled in parallel.
 
+#![allow(unsafe_code, reason = "results are not written twice")]
+
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use candle_core::{Device, Result, Storage, Tensor};
 use rayon::prelude::*;
+use std::mem::MaybeUninit;
 use std::ops::Deref;
 
 /// Values that one task fills at least, so that small tensors stay on one thread.
@@ -74,12 +77,27 @@ pub(crate) fn rows_of<'a>(
 /// A new tensor of `shape`, whose rows `fill(number, row)` fills in parallel, several at a time.
 pub(crate) fn filled(shape: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Result<Tensor> {
     let width = shape.last().copied().unwrap_or(1).max(1);
-    let mut values = vec![0.0; shape.iter().product()];
+    let count = shape.iter().product();
+    let mut values = Vec::with_capacity(count);
     let rows = (TASK / width).max(1);
-    values.par_chunks_mut(rows * width).enumerate().for_each(|(task, part)| {
+    let places = &mut values.spare_capacity_mut()[..count];
+    places.par_chunks_mut(rows * width).enumerate().for_each(|(task, places)| {
+        // Zeroed here and not all at once, so that they are still in the cache when they are filled.
+        let part = zeroed(places);
         for (i, row) in part.chunks_exact_mut(width).enumerate() {
             fill(task * rows + i, row);
         }
     });
+    // SAFETY: the capacity is there, and `zeroed` has written every place.
+    unsafe { values.set_len(count) };
     Tensor::from_vec(values, shape, &Device::Cpu)
+}
+
+/// Writes zeros to every place, which makes the slice an ordinary one.
+fn zeroed(places: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    for place in places.iter_mut() {
+        place.write(0.0);
+    }
+    // SAFETY: every place has been written just now, and `MaybeUninit<f32>` is laid out as `f32`.
+    unsafe { &mut *(std::ptr::from_mut(places) as *mut [f32]) }
 }

@@ -3,10 +3,11 @@
 use std::arch::x86_64::*;
 
 use super::avx512_blocks::Avx512Blocks;
+use super::avx512_bytes::{self, Avx512Bytes};
 use super::avx512_int8::Avx512Int8;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, Tile, avx512_pack, blocks};
+use super::{Form, Kernel, Tile, avx512_pack, blocks, int8};
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
@@ -20,13 +21,19 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where the instructions were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
+    let in_bytes =
+        product.rows() >= avx512_bytes::LEAST_ROWS && product.inputs().is_multiple_of(int8::STEP);
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
-        // SAFETY: the instructions are there, as asserted above; so in the next four.
+        // SAFETY: the instructions are there, as asserted above; so in the next ones.
         Form::Int8 => gemm(&unsafe { Avx512Int8::new() }, product),
         // SAFETY: as above.
         Form::Q8_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q8_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.

@@ -21,6 +21,8 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
 #[cfg(target_arch = "x86_64")]
+mod avx512_bytes;
+#[cfg(target_arch = "x86_64")]
 mod avx512_int8;
 #[cfg(target_arch = "x86_64")]
 mod avx512_pack;

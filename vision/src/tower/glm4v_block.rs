@@ -1,6 +1,6 @@
 //! One transformer block of the `glm4v` tower.
 
-use super::{Glm4vVisionConfig, TowerFlavour, linear, split_heads};
+use super::{Glm4vVisionConfig, TowerFlavour, by_row_blocks, linear, split_heads};
 use candle_core::{Result, Tensor};
 use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, silu_times};
 use glm4v_weights::{Weights, WeightsError};
@@ -40,7 +40,7 @@ impl Block {
         segments: &[usize],
     ) -> Result<Tensor> {
         let x = add(x, &self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?)?;
-        add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)
+        by_row_blocks(&x, |rows| add(rows, &self.mlp.forward(&self.norm2.forward(rows)?)?))
     }
 }
 
@@ -86,7 +86,11 @@ impl Attention {
             outputs.push(attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)?); // (length, hidden)
             start += length;
         }
-        self.proj.forward(&Tensor::cat(&outputs, 0)?) // (patches, hidden)
+        let attended = match outputs.as_slice() {
+            [one] => one.clone(),
+            _ => Tensor::cat(&outputs, 0)?,
+        };
+        self.proj.forward(&attended) // (patches, hidden)
     }
 }
 

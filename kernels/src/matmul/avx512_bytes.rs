@@ -1,0 +1,165 @@
+//! Weights of four bits as bytes, a block of a panel at a time, for products of many rows.
+//!
+//! Blocks of 32 inputs have a scale each, and applying it costs as much as their dot products.
+//! Where many rows meet a block, its weights are first rounded to bytes that share a scale for 256
+//! inputs, as [`super::int8`] has them. That adds at most 1/254 of the largest weight of the 256
+//! that the blocks' scales and minima allow, where rounding to four bits has put an eighth of it.
+
+use std::arch::x86_64::*;
+use std::marker::PhantomData;
+
+use super::avx512_blocks::Vectors;
+use super::avx512_int8::Avx512Int8;
+use super::blocks::{Q4_0, Q4K, ROW_BLOCK};
+use super::int8;
+use super::pack::Line;
+use super::{Kernel, Tile};
+
+/// Fewer rows are multiplied with the blocks as they are: making bytes of them costs as much as 20
+/// rows' products, and what is decoded together must not depend on how many sequences there are.
+pub(super) const LEAST_ROWS: usize = 64;
+
+/// Formats whose quantities have four bits.
+pub(super) trait Nibbles: Vectors {}
+impl Nibbles for Q4_0 {}
+impl Nibbles for Q4K {}
+
+/// The largest quantity of four bits.
+const MOST: f32 = 15.0;
+
+/// Weights in the blocks of `B`, whose inputs are a multiple of [`int8::STEP`]. Made only where the
+/// instructions were detected.
+pub(super) struct Avx512Bytes<B>(Avx512Int8, PhantomData<B>);
+
+impl<B> Avx512Bytes<B> {
+    /// # Safety
+    /// The machine must have the instructions that [`super::avx512::detected`] looks for.
+    pub(super) const unsafe fn new() -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { Avx512Int8::new() }, PhantomData)
+    }
+}
+
+impl<B: Nibbles> Kernel for Avx512Bytes<B> {
+    const ROWS: usize = Avx512Int8::ROWS;
+    const STEP: usize = int8::STEP;
+    const ROW_WORDS: usize = int8::ROW_WORDS;
+    const LINES: usize = int8::STEP / B::STEP * B::LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        self.0.pack(rows, packed);
+    }
+
+    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
+        let count = lines.len() / Self::LINES * int8::LINES;
+        wide.resize(wide.len().max(count), Line([0; 16]));
+        let wide = &mut wide[..count];
+        let steps = lines.chunks_exact(Self::LINES).zip(wide.chunks_exact_mut(int8::LINES));
+        for (lines, wide) in steps {
+            // SAFETY: the value exists, so the instructions were detected; the lines are a step's.
+            unsafe { widen_step::<B>(lines, wide) };
+        }
+        wide
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        self.0.tile::<R>(rows, panel, tile);
+    }
+}
+
+/// Scale of each output, and what is added to its scaled quantities.
+type Scaled = ([__m512; 2], [__m512; 2]);
+
+/// How the quantities of a block become weights.
+///
+/// # Safety
+/// `block` must be one of the stored block whose lines are at `stored`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn scaled<B: Vectors>(stored: *const Line, block: usize) -> Scaled {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let scales = B::scales(stored, block);
+        let zero = _mm512_set1_ps(-f32::from(B::ZERO));
+        let mut offsets = scales.map(|scale| _mm512_mul_ps(scale, zero));
+        if B::HAS_MIN {
+            let mins = B::mins(stored, block);
+            offsets = [0, 1].map(|half| _mm512_sub_ps(offsets[half], mins[half]));
+        }
+        (scales, offsets)
+    }
+}
+
+/// Writes a step of bytes with its scales: the lines that [`int8`] describes.
+///
+/// # Safety
+/// The machine must have the instructions; `lines` must be those of 256 inputs, and `wide` as many
+/// as a step of bytes has.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn widen_step<B: Nibbles>(lines: &[Line], wide: &mut [Line]) {
+    let mut largest = [_mm512_setzero_ps(); 2];
+    for stored in lines.chunks_exact(B::LINES) {
+        for block in 0..B::STEP / B::BLOCK {
+            // SAFETY: the block is one of the stored block's.
+            let (scales, offsets) = unsafe { scaled::<B>(stored.as_ptr(), block) };
+            for half in 0..2 {
+                let high = _mm512_fmadd_ps(scales[half], _mm512_set1_ps(MOST), offsets[half]);
+                let size = _mm512_max_ps(_mm512_abs_ps(high), _mm512_abs_ps(offsets[half]));
+                largest[half] = _mm512_max_ps(largest[half], size);
+            }
+        }
+    }
+    let some =
+        largest.map(|largest| _mm512_cmp_ps_mask::<_CMP_GT_OQ>(largest, _mm512_setzero_ps()));
+    let byte = _mm512_set1_ps(127.0);
+    let factors = [0, 1].map(|half| _mm512_maskz_div_ps(some[half], byte, largest[half]));
+    let (words, ends) = wide.split_at_mut(2 * int8::WORDS);
+    for (line, largest) in ends.iter_mut().zip(largest) {
+        store(line, _mm512_castps_si512(_mm512_div_ps(largest, byte)));
+    }
+    let mut words = words.as_chunks_mut::<2>().0.iter_mut();
+    for stored in lines.chunks_exact(B::LINES) {
+        for block in 0..B::STEP / B::BLOCK {
+            // SAFETY: block and part are those of the stored block; nibbles' blocks are parts.
+            unsafe {
+                let (scales, offsets) = scaled::<B>(stored.as_ptr(), block);
+                let scales = [0, 1].map(|half| _mm512_mul_ps(scales[half], factors[half]));
+                let offsets = [0, 1].map(|half| _mm512_mul_ps(offsets[half], factors[half]));
+                let part = stored.as_ptr().add(B::part(block));
+                for word in 0..ROW_BLOCK / 4 {
+                    let quantities = B::word(part, word);
+                    let Some(wide) = words.next() else { return };
+                    for (half, line) in wide.iter_mut().enumerate() {
+                        store(line, bytes_of(quantities[half], scales[half], offsets[half]));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Four quantities of each output as unsigned bytes: `128 + scale · q + offset`, to the nearest.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn bytes_of(quantities: __m512i, scale: __m512, offset: __m512) -> __m512i {
+    let low = _mm512_set1_epi32(0xff);
+    let round = |quantity: __m512i| {
+        let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(quantity), scale, offset);
+        _mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(128))
+    };
+    let first = round(_mm512_and_si512(quantities, low));
+    let second = round(_mm512_and_si512(_mm512_srli_epi32::<8>(quantities), low));
+    let third = round(_mm512_and_si512(_mm512_srli_epi32::<16>(quantities), low));
+    let fourth = round(_mm512_srli_epi32::<24>(quantities));
+    let pairs = [(first, second), (third, fourth)]
+        .map(|(a, b)| _mm512_or_si512(a, _mm512_slli_epi32::<8>(b)));
+    _mm512_or_si512(pairs[0], _mm512_slli_epi32::<16>(pairs[1]))
+}
+
+/// Writes a line.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(line: &mut Line, words: __m512i) {
+    // SAFETY: a line is 64 bytes and aligned to them.
+    unsafe { std::ptr::from_mut(line).cast::<__m512i>().write(words) };
+}
