@@ -155,11 +155,9 @@ fn quick_match(truth: &[&str], found: &[&str]) -> Vec<Match> {
     let count = |flags: &[bool], value| flags.iter().filter(|flag| **flag == value).count();
     let rows = set_order::difference(truth.len(), count(&lonely, false), |at| !lonely[at]);
     let columns = set_order::difference(found.len(), count(&is_taken, true), |at| is_taken[at]);
-    let texts = |all: &[&'_ str], places: &[usize]| -> Vec<String> {
-        places.iter().map(|&at| all[at].to_owned()).collect()
-    };
-    let (row_texts, column_texts) = (texts(truth, &rows), texts(found, &columns));
-    let costs = merges::distances(&borrowed(&row_texts), &borrowed(&column_texts));
+    let row_texts: Vec<&str> = rows.iter().map(|&at| truth[at]).collect();
+    let column_texts: Vec<&str> = columns.iter().map(|&at| found[at]).collect();
+    let costs = merges::distances(&row_texts, &column_texts);
     for (row, column) in assign(rows.len(), columns.len(), &costs) {
         lonely[rows[row]] = false;
         matches.push(Match { truth: vec![rows[row]], found: vec![columns[column]] });
@@ -167,10 +165,6 @@ fn quick_match(truth: &[&str], found: &[&str]) -> Vec<Match> {
     let rest = (0..truth.len()).filter(|&at| lonely[at]);
     matches.extend(rest.map(|at| Match { truth: vec![at], found: Vec::new() }));
     matches
-}
-
-fn borrowed(texts: &[String]) -> Vec<&str> {
-    texts.iter().map(String::as_str).collect()
 }
 
 /// Adds true blocks without a partner to the first found block that they are inside of.
