@@ -4,7 +4,7 @@ use crate::row::Row;
 use crate::rows::{self, Rows};
 use crate::{DatasetError, Fields, Format, Layout, Sample, fields};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 /// A dataset that was found on disk.
@@ -63,15 +63,19 @@ impl Dataset {
     /// Reads the samples. Without `images` they have none, which saves reading them.
     pub fn samples(&self, images: bool) -> Samples {
         let files = self.files.clone().into_iter();
-        Samples { layout: self.layout.clone(), files, current: None, images, count: 0 }
+        Samples { layout: self.layout.clone(), files, open: VecDeque::new(), images, count: 0 }
     }
 }
+
+/// Parquet files that are read at the same time.
+const SHARDS_AT_ONCE: usize = 2;
 
 /// The samples of a dataset in the order of its files.
 pub struct Samples {
     layout: Layout,
     files: std::vec::IntoIter<DataFile>,
-    current: Option<(DataFile, Rows)>,
+    /// The file that is read, and the next ones as they read ahead.
+    open: VecDeque<(DataFile, Result<Rows, DatasetError>)>,
     images: bool,
     /// Rows read so far, over all files.
     count: usize,
@@ -79,17 +83,22 @@ pub struct Samples {
 
 impl Samples {
     fn next_row(&mut self) -> Option<Result<(DataFile, Row), DatasetError>> {
+        let at_once = if self.layout.format == Format::Parquet { SHARDS_AT_ONCE } else { 1 };
         loop {
-            if let Some((file, rows)) = &mut self.current
+            while self.open.len() < at_once
+                && let Some(file) = self.files.next()
+            {
+                let rows = rows::open(&file, &self.layout, self.images);
+                self.open.push_back((file, rows));
+            }
+            if let (file, Ok(rows)) = self.open.front_mut()?
                 && let Some(row) = rows.next()
             {
                 self.count += 1;
                 return Some(row.map(|row| (file.clone(), row)));
             }
-            let file = self.files.next()?;
-            match rows::open(&file, &self.layout, self.images) {
-                Ok(rows) => self.current = Some((file, rows)),
-                Err(error) => return Some(Err(error)),
+            if let Some((_, Err(error))) = self.open.pop_front() {
+                return Some(Err(error));
             }
         }
     }

@@ -4,9 +4,12 @@ mod entities;
 mod libxml2;
 mod libxml2_rules;
 mod python_parser;
+mod soup;
 
-pub(crate) use entities::{named as named_characters, python_unescape, soup_number};
-pub(crate) use python_parser::{Event, events as parser_events};
+pub(crate) use entities::python_unescape;
+use entities::{named as named_characters, soup_number};
+use python_parser::{Event, events as parser_events};
+pub(crate) use soup::{Around, Node, cell_strings, soup};
 
 /// The place of an element in [`Tree::elements`].
 pub(crate) type ElementId = usize;

@@ -107,6 +107,10 @@ mod tests {
             (r"\sqrt[a{]}c]d_e", "√(d)_e"),
             (r"\begin{a}x\end{b}y_z", "y_z"),
             (r"a_1\\ [2]b", "a_1\n [2]b"),
+            ("a % b\nc_1", "a \nc_1"),
+            ("{a % b}\nc_1", ""),
+            ("{a % b\n d}\nc_1", "a \n d\nc_1"),
+            ("% a\n\n  b", "\n\n  b"),
             (r"\begin{bmatrix}a&b\\c&t/t\end{bmatrix}_c", "[   a   b;   c t/t ]_c"),
         ] {
             assert_eq!(to_text(latex).as_deref(), Some(text), "{latex}");

@@ -3,6 +3,7 @@
 pub(crate) mod json;
 mod literal;
 mod repr;
+pub(crate) mod set_order;
 
 pub(crate) use literal::Literal;
 pub(crate) use repr::{float_repr, text_repr};

@@ -156,10 +156,11 @@ fn omnidocbench_reads_pages_and_sums_them_up() {
     let (scores, _) = go("omnidocbench", folder.path(), answer);
     assert_eq!(scores.items[0].score, Some(100.0));
     assert_eq!(scores.items[1].score, Some(50.0));
-    // Five edits of fifteen letters.
-    let text = scores.all.parts["text_edit"];
-    assert!((text - 5.0 / 15.0).abs() < 1e-12, "{text}");
+    // Half of one page is missing, and nothing of the other.
+    assert_eq!(scores.all.parts["text_edit"], 0.25);
+    assert_eq!(scores.all.parts["formula_edit"], 0.0);
     assert_eq!(scores.all.parts["table_teds"], 1.0);
+    assert_eq!(scores.all.parts["reading_order_edit"], 0.0);
     assert_eq!(scores.breakdown["language"]["english"].all.count, 2);
 }
 

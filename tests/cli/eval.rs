@@ -4,6 +4,7 @@ use super::{fixture, glm4v, glm4v_tiny, picture, run, tiny};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs;
+use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -18,6 +19,11 @@ fn dataset(folder: &Path, count: usize) {
     let row = |at| json!({ "imgname": "a.png", "query": format!("What is {at}?"), "label": "1" });
     let rows: Vec<Value> = (0..count).map(row).collect();
     fs::write(folder.join("test_human.json"), serde_json::to_vec(&rows).unwrap()).unwrap();
+}
+
+/// A number that differs from run to run.
+fn random() -> usize {
+    std::hash::RandomState::new().build_hasher().finish() as usize
 }
 
 fn text(path: &Path) -> String {
@@ -37,10 +43,16 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
     dataset(folder.path(), 200);
     let arguments = |output: &str| {
         let (data, output) = (text(folder.path()), text(&folder.path().join(output)));
-        ["eval", "run", "chartqa", "--data", &data, "--output", &output, "--max-tokens", "2"]
-            .map(str::to_owned)
+        // Answers that take a few milliseconds each, so that there is time to kill it between them.
+        let slowly = ["--max-tokens", "192", "--concurrency", "1"].map(str::to_owned);
+        let run = ["eval", "run", "chartqa", "--data", &data, "--output", &output];
+        run.map(str::to_owned).into_iter().chain(slowly).collect::<Vec<String>>()
     };
-    for kill in 0..20_u64 {
+    let log = folder.path().join("killed/responses.jsonl");
+    let answered = || fs::read_to_string(&log).map_or(0, |lines| lines.lines().count());
+    let mut midway = 0;
+    for kill in 0..20 {
+        let (before, more) = (answered(), random() % 6);
         let mut child = Command::new(env!("CARGO_BIN_EXE_glm4v"))
             .args(arguments("killed"))
             .env("GLM4V_MODEL", tiny())
@@ -48,11 +60,16 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_is_not() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Moments spread over starting, answering and writing.
-        std::thread::sleep(Duration::from_millis(60 + kill * 37 % 200));
+        // The first ones as it starts, the others a few answers on.
+        while kill > 1 && answered() < before + more && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        std::thread::sleep(Duration::from_micros(random() as u64 % 10_000));
         child.kill().unwrap();
         child.wait().unwrap();
+        midway += usize::from((1..200).contains(&answered()));
     }
+    assert!(midway >= 12, "only {midway} kills came between the first answer and the last");
     let killed = run(glm4v_tiny().args(arguments("killed")));
     assert_eq!(killed.code, Some(0), "{}", killed.stderr);
     assert_eq!(run(glm4v_tiny().args(arguments("whole"))).code, Some(0));

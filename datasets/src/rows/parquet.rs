@@ -1,5 +1,6 @@
-//! Hugging Face's Parquet shards: cells as JSON, bytes beside them. Row groups are read side by side,
-//! each some rows ahead of whoever takes them, so that memory does not grow with the shard.
+//! Hugging Face's Parquet shards: cells as JSON, bytes beside them. Shards and their row groups are
+//! read side by side, each some rows ahead of whoever takes them, so that memory does not grow with
+//! the shard.
 
 use super::Rows;
 use crate::DatasetError;
@@ -43,7 +44,11 @@ pub(super) fn open(
         first += found.num_rows() as usize;
         Group { path: path.clone(), descriptor: descriptor.clone(), group, number }
     });
-    Ok(Box::new(Shard { groups: groups.collect::<Vec<_>>().into_iter(), running: VecDeque::new() }))
+    let groups = groups.collect::<Vec<_>>().into_iter();
+    let mut shard = Shard { groups, running: VecDeque::new() };
+    // It reads ahead from now on, while another shard may still be read.
+    shard.fill();
+    Ok(Box::new(shard))
 }
 
 fn reader(path: &Path) -> Result<SerializedFileReader<File>, DatasetError> {
@@ -72,19 +77,26 @@ struct Shard {
     running: VecDeque<Receiver<RowResult>>,
 }
 
+impl Shard {
+    /// Begins with as many row groups as are read at the same time.
+    fn fill(&mut self) {
+        while self.running.len() < GROUPS_AT_ONCE
+            && let Some(group) = self.groups.next()
+        {
+            let (sender, receiver) = sync_channel(ROWS_AHEAD);
+            // It ends when the group does, or when nobody takes its rows any more.
+            std::thread::spawn(move || group.send(&sender));
+            self.running.push_back(receiver);
+        }
+    }
+}
+
 impl Iterator for Shard {
     type Item = RowResult;
 
     fn next(&mut self) -> Option<RowResult> {
         loop {
-            while self.running.len() < GROUPS_AT_ONCE
-                && let Some(group) = self.groups.next()
-            {
-                let (sender, receiver) = sync_channel(ROWS_AHEAD);
-                // It ends when the group does, or when nobody takes its rows any more.
-                std::thread::spawn(move || group.send(&sender));
-                self.running.push_back(receiver);
-            }
+            self.fill();
             match self.running.front()?.recv() {
                 Ok(row) => return Some(row),
                 Err(_) => drop(self.running.pop_front()),

@@ -43,7 +43,8 @@ enum Token<'a> {
     Close(char),
     Special(&'static str),
     Formula(&'static str),
-    Remark,
+    /// What is behind a `%`, by the blanks after its line.
+    Remark(&'a str),
 }
 
 struct Parser<'a> {
@@ -80,10 +81,7 @@ impl<'a> Parser<'a> {
         }
         let token = match first {
             '\\' => self.command(environments),
-            '%' => {
-                self.rest = "";
-                Token::Remark
-            }
+            '%' => self.remark(),
             '{' | '[' if first == '{' || state.brackets => {
                 self.take(1);
                 Token::Open(first)
@@ -101,6 +99,17 @@ impl<'a> Parser<'a> {
             },
         };
         Some((blanks, token))
+    }
+
+    /// A remark to the end of its line. Blanks that end a paragraph are not its own.
+    fn remark(&mut self) -> Token<'a> {
+        let line = self.rest.find('\n').unwrap_or(self.rest.len());
+        self.take(line);
+        let blanks = self.rest.len() - self.rest.trim_start_matches(is_space).len();
+        match self.rest[..blanks].matches('\n').count() {
+            0 | 1 => Token::Remark(self.take(blanks)),
+            _ => Token::Remark(""),
+        }
     }
 
     /// What begins with a backslash.
@@ -157,7 +166,7 @@ impl<'a> Parser<'a> {
                 Token::Close(_) | Token::End(_) | Token::Formula(r"\)" | r"\]") => {
                     return Some(None);
                 }
-                Token::Remark => continue,
+                Token::Remark(blanks) => Node::Text(blanks),
                 Token::Text(text) => Node::Text(text),
                 Token::Special(special) => Node::Special(special),
                 Token::Open(open) => self.group(if open == '[' { state } else { inner }, open)?,
@@ -268,7 +277,7 @@ impl<'a> Parser<'a> {
             let before = self.rest;
             return Some(match self.token(state, false) {
                 None => Node::Group(Vec::new()),
-                Some((_, Token::Remark)) => continue,
+                Some((_, Token::Remark(_))) => continue,
                 Some((_, Token::Text(""))) => Node::Group(Vec::new()),
                 Some((_, Token::Text(text))) => Node::Text(text),
                 Some((_, Token::Special(special))) => Node::Special(special),

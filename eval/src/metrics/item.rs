@@ -1,6 +1,7 @@
 //! What a metric is given.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A prediction with what it is held against. Most metrics take a text and a list of texts; some
@@ -63,6 +64,16 @@ impl Item {
     pub fn reference_texts(&self) -> Result<Vec<&str>, ScoreError> {
         texts(&self.references)
             .ok_or(ScoreError::WrongForm { field: "references", expected: "a list of texts" })
+    }
+
+    /// A part of `extra`, which an error calls `field`.
+    pub(super) fn extra_part<T: DeserializeOwned>(
+        &self,
+        part: &str,
+        field: &'static str,
+        expected: &'static str,
+    ) -> Result<T, ScoreError> {
+        T::deserialize(&self.extra[part]).map_err(|_| ScoreError::WrongForm { field, expected })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cer_wer;
 pub mod chart_table;
 pub mod chartqapro;
 pub mod charxiv;
+pub mod edits;
 pub mod entity_f1;
 pub mod formula_bleu;
 pub mod formula_normalize;

@@ -1,32 +1,43 @@
-//! OmniDocBench's pages (Ouyang et al. 2025) from an answer in Markdown, as lmms-eval scores them:
-//! the answer is parted into texts, formulas and tables, each is paired with the true blocks, and
-//! texts and formulas are scored by edits, tables by TEDS.
-//!
-//! The leaderboard pairs in another way (`quick_match`, whose outcome depends on the machine's
-//! speed) and scores formulas by CDM, which needs a TeX engine, so its numbers are not these.
+//! OmniDocBench's pages (Ouyang et al. 2025) from an answer in Markdown: as its own scorer does it,
+//! in [`official`], and as lmms-eval does, where the answer is parted into texts, formulas and tables,
+//! each is paired with the true blocks, and texts and formulas are scored by edits, tables by TEDS.
 
 mod answer;
+pub mod official;
 mod page;
 
 use super::lmms_omnidocbench::{self, PageEdits, pair};
 use super::teds::{self, Compared};
 use super::{Item, MetricInfo, ScoreError, formula_normalize, table_normalize, text_normalize};
 use crate::python::{is_space, strip};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 /// A prediction is an answer in Markdown, its first reference the page as published, in JSON. Lists
 /// of both are scored as a set.
-pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
-    name: "omnidocbench",
-    variant: "lmms_eval",
-    summary: "texts, formulas and tables of a page of Markdown; overall of 0 to 100",
-    score: of_item,
-}];
+pub(super) const METRICS: &[MetricInfo] = &[
+    MetricInfo {
+        name: "omnidocbench",
+        variant: "official",
+        summary: "texts, formulas, tables and order of a page of Markdown; overall of 0 to 100",
+        score: |item| of_item(item, official::score, official::summary),
+    },
+    MetricInfo {
+        name: "omnidocbench",
+        variant: "lmms_eval",
+        summary: "texts, formulas and tables of a page of Markdown; overall of 0 to 100",
+        score: |item| of_item(item, score, summary),
+    },
+];
 
-fn of_item(item: &Item) -> Result<Value, ScoreError> {
+fn of_item<Page: Send>(
+    item: &Item,
+    score: fn(&str, &str) -> Page,
+    summary: fn(&[Page]) -> Value,
+) -> Result<Value, ScoreError> {
     if let Some(answers) = item.prediction.as_array() {
         let references = item.references.as_array().map(Vec::as_slice).unwrap_or_default();
-        let pages = answers.iter().zip(references).map(|(answer, references)| {
+        let pages = answers.par_iter().zip(references).map(|(answer, references)| {
             let page = references.get(0).unwrap_or(references).as_str().unwrap_or_default();
             score(answer.as_str().unwrap_or_default(), page)
         });

@@ -1,6 +1,7 @@
 //! OmniDocBench's reading order (Ouyang et al. 2025), as in the `omnidocbench` package: how many
 //! edits bring the predicted order of a page's blocks to the true one.
 
+use super::edits::Edits;
 use super::{Item, MetricInfo, ScoreError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,14 +16,10 @@ pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
 /// Of an item with `extra` as `{"match": [{"gt_position": [place, …], "pred_position": place}]}`;
 /// a place that is missing is `""`, and of blocks that are not scored null or 0.
 fn of_item(item: &Item) -> Result<Value, ScoreError> {
-    let wrong = ScoreError::WrongForm {
-        field: "extra.match",
-        expected: r#"a list of {"gt_position", "pred_position"}"#,
-    };
-    let rows: Vec<Row> =
-        Deserialize::deserialize(&item.extra["match"]).map_err(|_| wrong.clone())?;
+    let expected = r#"a list of {"gt_position", "pred_position"}"#;
+    let rows: Vec<Row> = item.extra_part("match", "extra.match", expected)?;
     let pairs: Option<Vec<Pair>> = rows.iter().map(Row::pair).collect();
-    let pairs = pairs.ok_or(wrong)?;
+    let pairs = pairs.ok_or(ScoreError::WrongForm { field: "extra.match", expected })?;
     score(&pairs).map(Value::from).ok_or(ScoreError::Undefined("no blocks on either side"))
 }
 
@@ -62,6 +59,11 @@ pub struct Pair {
 /// Edits over length, 0 (the true order) to 1. Predictions without a partner are passed over, true
 /// blocks without one are missing. `None` where there is no block to score.
 pub fn score(pairs: &[Pair]) -> Option<f64> {
+    edits(pairs).ratio()
+}
+
+/// The edits behind [`score`].
+pub fn edits(pairs: &[Pair]) -> Edits {
     let places = |pair: &Pair| pair.truth.clone().unwrap_or_default();
     let scored = |&place: &f64| place != 0.0;
     let mut truth: Vec<f64> = pairs.iter().flat_map(places).filter(scored).collect();
@@ -72,6 +74,5 @@ pub fn score(pairs: &[Pair]) -> Option<f64> {
         a.predicted.unwrap_or_default().total_cmp(&b.predicted.unwrap_or_default())
     });
     let found: Vec<f64> = found.into_iter().flat_map(places).filter(scored).collect();
-    let longest = truth.len().max(found.len());
-    (longest > 0).then(|| strsim::generic_levenshtein(&truth, &found) as f64 / longest as f64)
+    Edits::of_places(&truth, &found)
 }

@@ -94,9 +94,11 @@ fn print_reasons(reasons: &Reasons, count: usize) -> anyhow::Result<()> {
 
 fn line(name: &str, difference: &Difference) -> String {
     let Difference { count, scores: (a, b), difference, interval, p_value, .. } = difference;
-    let (low, high) = interval.unwrap_or((f64::NAN, f64::NAN));
-    let p_value = p_value.unwrap_or(f64::NAN);
-    format!(
-        "{name:<24} {a:.4} -> {b:.4}, {difference:+.4} (95 % interval {low:+.4} to {high:+.4}), p = {p_value:.3}, {count} samples"
-    )
+    let certainty = match (interval, p_value) {
+        (Some((low, high)), Some(p_value)) => {
+            format!(" (95 % interval {low:+.4} to {high:+.4}), p = {p_value:.3}")
+        }
+        _ => ", too few for an interval".to_owned(),
+    };
+    format!("{name:<24} {a:.4} -> {b:.4}, {difference:+.4}{certainty}, {count} samples")
 }
