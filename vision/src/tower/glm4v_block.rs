@@ -1,6 +1,6 @@
 //! One transformer block of the `glm4v` tower.
 
-use super::{Glm4vVisionConfig, TowerFlavour, linear, split_heads};
+use super::{Glm4vVisionConfig, TowerFlavour, in_chunks, linear, split_heads};
 use candle_core::{Result, Tensor};
 use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, silu_times};
 use glm4v_weights::{Weights, WeightsError};
@@ -114,7 +114,9 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (patches, inner)
-        self.down.forward(&inner)
+        in_chunks(x, |x| {
+            let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (rows, inner)
+            self.down.forward(&inner)
+        })
     }
 }
