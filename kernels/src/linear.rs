@@ -151,6 +151,7 @@ impl Weight {
         let form = match weight.dtype() {
             GgmlDType::Q8_0 => Form::Q8_0,
             GgmlDType::Q4_0 => Form::Q4_0,
+            GgmlDType::Q5_0 => Form::Q5_0,
             GgmlDType::Q4K => Form::Q4K,
             GgmlDType::Q6K => Form::Q6K,
             _ => return Self::Quantised(weight),

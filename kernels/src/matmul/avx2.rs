@@ -24,12 +24,14 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
-        // SAFETY: the instructions are there, as asserted above; so in the next four.
+        // SAFETY: the instructions are there, as asserted above; so in the next five.
         Form::Int8 => gemm(&unsafe { Avx2Int8::new() }, product),
         // SAFETY: as above.
         Form::Q8_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q8_0>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q4_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q5_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q5_0>::new() }, product),
         // SAFETY: as above.
         Form::Q4K => gemm(&unsafe { Avx2Blocks::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.

@@ -4,7 +4,8 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::blocks::{
-    self, Blocks, Q4_0, Q4K, Q4K_PART, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words, row_words,
+    self, Blocks, Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words,
+    row_words,
 };
 use super::pack::Line;
 use super::{Kernel, PANEL, Tile, avx2::write};
@@ -192,6 +193,31 @@ impl Octets for Q4_0 {
     unsafe fn scales(step: *const Line, _block: usize, octet: usize) -> __m256 {
         // SAFETY: the scales are the last line.
         unsafe { halves(step.add(8), octet) }
+    }
+}
+
+impl Octets for Q5_0 {
+    #[target_feature(enable = "avx2")]
+    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
+        // SAFETY: 32 inputs start with 8 lines of nibbles and 2 of bits.
+        let (low, bits) = unsafe { (nibbles(part, word, octet), load(part.add(Q5_0_HIGH), octet)) };
+        let moved = match word {
+            0 => _mm256_slli_epi32::<4>(bits),
+            1 => _mm256_slli_epi32::<3>(bits),
+            2 => _mm256_slli_epi32::<2>(bits),
+            3 => _mm256_slli_epi32::<1>(bits),
+            4 => bits,
+            5 => _mm256_srli_epi32::<1>(bits),
+            6 => _mm256_srli_epi32::<2>(bits),
+            _ => _mm256_srli_epi32::<3>(bits),
+        };
+        _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi32(0x1010_1010)))
+    }
+
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn scales(step: *const Line, _block: usize, octet: usize) -> __m256 {
+        // SAFETY: the scales are the last line.
+        unsafe { halves(step.add(10), octet) }
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         // SAFETY: as above.
         Form::Q4_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
+        Form::Q5_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q5_0>::new() }, product),
+        // SAFETY: as above.
         Form::Q4K => gemm(&unsafe { Avx512Blocks::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
         Form::Q6K => gemm(&unsafe { Avx512Blocks::<blocks::Q6K>::new() }, product),

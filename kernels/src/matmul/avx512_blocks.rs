@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use super::avx512::write;
 use super::blocks::{
-    self, Blocks, Q4_0, Q4K, Q4K_PART, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words, row_words,
+    self, Blocks, Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words,
+    row_words,
 };
 use super::pack::Line;
 use super::{Kernel, Tile};
@@ -171,6 +172,36 @@ impl Vectors for Q4_0 {
     unsafe fn scales(step: *const Line, _block: usize) -> [__m512; 2] {
         // SAFETY: the scales are the last line.
         unsafe { halves(step.add(8)) }
+    }
+}
+
+impl Vectors for Q5_0 {
+    #[target_feature(enable = "avx512f")]
+    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+        // SAFETY: 32 inputs start with 8 lines of nibbles and 2 of bits.
+        let (low, bits) = unsafe {
+            (nibbles(part, word), [load(part.add(Q5_0_HIGH)), load(part.add(Q5_0_HIGH + 1))])
+        };
+        let high = bits.map(|bits| {
+            let moved = match word {
+                0 => _mm512_slli_epi32::<4>(bits),
+                1 => _mm512_slli_epi32::<3>(bits),
+                2 => _mm512_slli_epi32::<2>(bits),
+                3 => _mm512_slli_epi32::<1>(bits),
+                4 => bits,
+                5 => _mm512_srli_epi32::<1>(bits),
+                6 => _mm512_srli_epi32::<2>(bits),
+                _ => _mm512_srli_epi32::<3>(bits),
+            };
+            _mm512_and_si512(moved, _mm512_set1_epi32(0x1010_1010))
+        });
+        [_mm512_or_si512(low[0], high[0]), _mm512_or_si512(low[1], high[1])]
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn scales(step: *const Line, _block: usize) -> [__m512; 2] {
+        // SAFETY: the scales are the last line.
+        unsafe { halves(step.add(10)) }
     }
 }
 

@@ -3,8 +3,8 @@
 //! A weight is an unsigned quantity `q` of up to 8 bits: it stands for `scale · (q − ZERO) − min`,
 //! where a format has either a `ZERO` or minima. Rows are rounded to signed bytes, 32 at a time
 //! with a scale, so that a block's dot product is one of bytes, summed in 32-bit integers. The
-//! formats are those of ggml's `block_q8_0`, `block_q4_0`, `block_q4_K` and `block_q6_K`; a panel
-//! takes as many bits a weight as they do, and an eighth of a bit more in Q4_K.
+//! formats are those of ggml's `block_q8_0`, `block_q4_0`, `block_q5_0`, `block_q4_K` and `block_q6_K`;
+//! a panel takes as many bits a weight as they do, and an eighth of a bit more in Q4_K.
 
 use half::f16;
 
@@ -45,6 +45,8 @@ pub(super) trait Blocks: Send + Sync {
 pub(super) struct Q8_0;
 /// 32 nibbles and a scale.
 pub(super) struct Q4_0;
+/// 32 quantities of 5 bits and a scale.
+pub(super) struct Q5_0;
 /// 8 × 32 nibbles, each 32 with a scale and a minimum of 6 bits.
 pub(super) struct Q4K;
 /// 16 × 16 quantities of 6 bits, each 16 with a scale of 8 bits.
@@ -96,6 +98,41 @@ impl Blocks for Q4_0 {
 
     fn scale(lines: &[Line], _block: usize, column: usize) -> f32 {
         half(&lines[8], column)
+    }
+}
+
+/// The lines of the highest bits in [`Q5_0`], after those of the nibbles: a word of each output. The
+/// bit of input `4 · w + i` is bit `8 · i + w` of it, so that one shift moves those of a word of
+/// quantities to where they belong.
+pub(super) const Q5_0_HIGH: usize = 8;
+
+impl Blocks for Q5_0 {
+    const STEP: usize = 32;
+    const BYTES: usize = 22;
+    const LINES: usize = 11;
+    const BLOCK: usize = 32;
+    const ZERO: u8 = 16;
+    const HAS_MIN: bool = false;
+
+    fn put(bytes: &[u8], column: usize, lines: &mut [Line]) {
+        put_half(&mut lines[10], column, [bytes[0], bytes[1]]);
+        for (i, byte) in bytes[6..].iter().enumerate() {
+            or_nibble(lines, i, column, byte & 15);
+            or_nibble(lines, i + 16, column, byte >> 4);
+        }
+        for input in 0..32 {
+            let bit = bytes[2 + input / 8] >> (input % 8) & 1;
+            or_byte(&mut lines[Q5_0_HIGH..], 0, column, input % 4, bit << (input / 4));
+        }
+    }
+
+    fn quantity(lines: &[Line], input: usize, column: usize) -> u8 {
+        let high = byte(&lines[Q5_0_HIGH..], 0, column, input % 4) >> (input / 4) & 1;
+        nibble(lines, input, column) | high << 4
+    }
+
+    fn scale(lines: &[Line], _block: usize, column: usize) -> f32 {
+        half(&lines[10], column)
     }
 }
 

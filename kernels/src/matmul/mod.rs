@@ -104,6 +104,8 @@ pub(crate) enum Form {
     Q8_0,
     /// 32 nibbles and a scale, GGUF's `Q4_0`.
     Q4_0,
+    /// 32 numbers of 5 bits and a scale, GGUF's `Q5_0`.
+    Q5_0,
     /// 32 nibbles, a scale and a minimum of 6 bits, GGUF's `Q4_K`.
     Q4K,
     /// 16 numbers of 6 bits and a scale of 8, GGUF's `Q6_K`.
@@ -208,6 +210,7 @@ impl PackedMatrix {
             Form::F32 | Form::Bf16 | Form::Int8 => None,
             Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
             Form::Q4_0 => pack_blocks::<blocks::Q4_0>(bytes, outputs, inputs),
+            Form::Q5_0 => pack_blocks::<blocks::Q5_0>(bytes, outputs, inputs),
             Form::Q4K => pack_blocks::<blocks::Q4K>(bytes, outputs, inputs),
             Form::Q6K => pack_blocks::<blocks::Q6K>(bytes, outputs, inputs),
         }?;
@@ -253,6 +256,7 @@ impl PackedMatrix {
             (Isa::Amx, form) => amx::multiply(form, product),
             (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
             (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
+            (Isa::Plain, Form::Q5_0) => multiply(&PlainBlocks::<blocks::Q5_0>::new(), product),
             (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
             (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
         }

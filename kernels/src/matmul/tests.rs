@@ -111,11 +111,15 @@ fn a_matrix_stored_as_bf16_packs_as_its_values_do() {
     }
 }
 
+/// Forms whose weights are in blocks.
+const BLOCKS: [Form; 5] = [Form::Q8_0, Form::Q4_0, Form::Q5_0, Form::Q4K, Form::Q6K];
+
 /// A matrix of random quantities, with scales of about the size that they have in models.
 fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> PackedMatrix {
     let (step, bytes, halves): (usize, usize, &[usize]) = match form {
         Form::Q8_0 => (32, 34, &[0]),
         Form::Q4_0 => (32, 18, &[0]),
+        Form::Q5_0 => (32, 22, &[0]),
         Form::Q4K => (256, 144, &[0, 2]),
         _ => (256, 210, &[208]),
     };
@@ -167,9 +171,9 @@ proptest! {
 
     #[test]
     fn products_with_blocks_are_those_of_the_plain_kernel(
-        rows in 0usize..20, outputs in 0usize..70, blocks in 0usize..4, form in 0usize..4,
+        rows in 0usize..20, outputs in 0usize..70, blocks in 0usize..4, form in 0usize..5,
     ) {
-        let form = [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K][form];
+        let form = BLOCKS[form];
         check_blocks(form, rows, outputs, blocks * 256);
     }
 }
@@ -177,8 +181,11 @@ proptest! {
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn products_with_several_blocks_of_blocks_are_right() {
-    for form in [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K] {
+    for form in BLOCKS {
         check_blocks(form, 31, 545, 2560);
+    }
+    for form in [Form::Q8_0, Form::Q4_0, Form::Q5_0] {
+        check_blocks(form, 13, 45, 2560 + 96); // no multiple of 256, for which they stand in
     }
 }
 
@@ -190,7 +197,7 @@ fn a_row_gives_the_same_bits_alone_and_among_others() {
         let weight = PackedMatrix::new(Values::F32(&spread(70 * 3000, 5)), 70, 3000, form);
         check_rows_alone(&weight);
     }
-    for form in [Form::Q8_0, Form::Q4_0, Form::Q4K, Form::Q6K] {
+    for form in BLOCKS {
         check_rows_alone(&random_blocks(form, 70, 3072, 6));
     }
     check_rows_alone(&random_int8(70, 3000));
@@ -273,6 +280,7 @@ fn products_with_widened_weights_are_near_the_exact_ones() {
     for (form, rows, outputs, inputs) in [
         (Form::Q8_0, 40, 70, 512),
         (Form::Q4_0, 24, 33, 256),
+        (Form::Q5_0, 31, 65, 288),
         (Form::Q4K, 77, 64, 512),
         (Form::Q6K, 33, 45, 256),
         (Form::Int8, 40, 70, 515),

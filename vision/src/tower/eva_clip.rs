@@ -3,7 +3,7 @@
 //! Source: `visual.py` of the published glm-4v-9b.
 
 use super::glu_projector::{GluProjector, NORM_EPS};
-use super::{EvaClipConfig, linear, split_heads};
+use super::{EvaClipConfig, in_chunks, linear, split_heads};
 use crate::VisionError;
 use candle_core::{Result, Tensor};
 use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention_in, beside_activations, gelu};
@@ -84,8 +84,7 @@ impl EvaClipTower {
                 found: pixels.dims().to_vec(),
             });
         }
-        let patches = self.patch_embed.forward(&self.unfold(pixels)?)?; // (patches, hidden)
-        let mut x = (Tensor::cat(&[&self.class_embedding, &patches], 0)? + &self.positions)?; // (1 + patches, hidden)
+        let mut x = self.embed(pixels)?; // (1 + patches, hidden)
         trace.record("vision_patch_embed", &x);
         for (i, layer) in self.layers.iter().enumerate() {
             x = layer.forward(&x)?;
@@ -98,6 +97,12 @@ impl EvaClipTower {
         let rows = (Tensor::cat(&[&self.boi, &x, &self.eoi], 0)? / self.config.scaling_factor)?;
         trace.record("vision_embeddings", &rows);
         Ok(rows)
+    }
+
+    /// Pixels to rows with their positions, the class token first, `(1 + patches, hidden)`.
+    fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
+        let patches = self.patch_embed.forward(&self.unfold(pixels)?)?; // (patches, hidden)
+        Tensor::cat(&[&self.class_embedding, &patches], 0)? + &self.positions
     }
 
     /// Pixels to flat patches in raster order, `(patches, channels · patch²)`.
@@ -149,12 +154,17 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let [q, k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, 1 + patches, d)
-        let attended = attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)?;
-        let attended = self.dense.forward(&attended)?;
+        let attended = self.dense.forward(&self.attend(x)?)?;
         let x = add(x, &self.input_norm.forward(&attended)?)?; // (1 + patches, hidden)
-        let y = self.fc2.forward(&gelu(&self.fc1.forward(&x)?)?)?;
+        drop(attended);
+        let y = in_chunks(&x, |x| self.fc2.forward(&gelu(&self.fc1.forward(x)?)?))?;
         add(&x, &self.post_norm.forward(&y)?)
+    }
+
+    /// Apart from the rest, so that the fused projection is freed before the MLP begins.
+    fn attend(&self, x: &Tensor) -> Result<Tensor> {
+        let [q, k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, 1 + patches, d)
+        attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)
     }
 }
 

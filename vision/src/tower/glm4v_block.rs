@@ -1,6 +1,6 @@
 //! One transformer block of the `glm4v` tower.
 
-use super::{Glm4vVisionConfig, TowerFlavour, by_row_blocks, linear, split_heads};
+use super::{Glm4vVisionConfig, TowerFlavour, in_chunks, linear, split_heads};
 use candle_core::{Result, Tensor};
 use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, silu_times};
 use glm4v_weights::{Weights, WeightsError};
@@ -40,7 +40,7 @@ impl Block {
         segments: &[usize],
     ) -> Result<Tensor> {
         let x = add(x, &self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?)?;
-        by_row_blocks(&x, |rows| add(rows, &self.mlp.forward(&self.norm2.forward(rows)?)?))
+        add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)
     }
 }
 
@@ -118,7 +118,9 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (patches, inner)
-        self.down.forward(&inner)
+        in_chunks(x, |x| {
+            let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (rows, inner)
+            self.down.forward(&inner)
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The gated projector that both towers end in.
 
+use super::in_chunks;
 use candle_core::{Result, Tensor};
 use glm4v_kernels::{LayerNorm, Linear, gelu, silu_times};
 
@@ -20,7 +21,9 @@ impl GluProjector {
     /// Rows `(tokens, in)` to visual tokens `(tokens, hidden)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let h = gelu(&self.norm.forward(&self.proj.forward(x)?)?)?; // (tokens, hidden)
-        let inner = silu_times(&self.gate.forward(&h)?, &self.up.forward(&h)?)?; // (tokens, inner)
-        self.down.forward(&inner)
+        in_chunks(&h, |h| {
+            let inner = silu_times(&self.gate.forward(h)?, &self.up.forward(h)?)?; // (rows, inner)
+            self.down.forward(&inner)
+        })
     }
 }
