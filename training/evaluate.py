@@ -151,7 +151,7 @@ def main():
             r = random.Random(SEED)
             pairs = []
             for i in range(n):
-                canvas, [(prompt, wanted), *_] = task(r)
+                canvas, [(prompt, wanted, *_), *_] = task(r)
                 image = os.path.join(folder, f"{task.__name__}_{i}.png")
                 canvas.image.save(image)
                 pairs.append((ask(binary, model, image, prompt), wanted))

@@ -105,7 +105,9 @@ def check(out):
         ids = torch.cat([batch["before"], image, batch["after"]], 1)
         theirs = reference.eval()(input_ids=ids, pixel_values=batch["patches"][0], image_grid_thw=torch.tensor([[1, h, w]]),
                                   mm_token_type_ids=(ids == encoder.id("<|image|>")).int()).logits
-    worst = (ours - theirs).abs().max().item()
+    filled = (batch["segments"] >= 0).sum()  # what fills the batch up sees less in our graph
+    last = ours.shape[1] - batch["after"].shape[1] + filled
+    worst = (ours - theirs)[:, :last].abs().max().item()
     print(f"largest difference from transformers: {worst:.2e}")
     assert worst < 1e-3, "the training graph and transformers disagree"
 
