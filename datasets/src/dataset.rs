@@ -45,9 +45,15 @@ impl Dataset {
         if let Some(dataset) = found.iter().find(fits).or(found.first()) {
             return Ok(dataset.clone());
         }
+        Err(Self::no_files(layouts, place))
+    }
+
+    /// What there is to say of a place, a path or the id of a repository, that has no file of any
+    /// of `layouts`.
+    pub fn no_files(layouts: &[Layout], place: &Path) -> DatasetError {
         let patterns = layouts.iter().flat_map(|layout| &layout.files);
         let expected: Vec<String> = patterns.map(|pattern| pattern.paths.join(" or ")).collect();
-        Err(DatasetError::NoFiles { folder: place.to_owned(), expected: expected.join(", ") })
+        DatasetError::NoFiles { folder: place.to_owned(), expected: expected.join(", ") }
     }
 
     /// The layout that fits.

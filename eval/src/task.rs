@@ -9,7 +9,7 @@ pub use prompt::PromptTemplate;
 
 use crate::EvalError;
 use crate::metrics::{self, MetricInfo};
-use glm4v_datasets::Layout;
+use glm4v_datasets::{Dataset, Layout};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +31,8 @@ pub struct Task {
     pub source: String,
     /// Its licence.
     pub licence: String,
+    /// The dataset on the Hugging Face hub, `owner/name`, that a layout fits.
+    pub hub: Option<String>,
     /// What other harnesses call it: `lmms-eval`, `vlmevalkit`.
     #[serde(default)]
     pub peers: BTreeMap<String, Peer>,
@@ -248,6 +250,16 @@ impl Task {
         Ok(task)
     }
 
+    /// Of a repository's files, given by name, those that the samples are read from.
+    pub fn wanted_files(&self, names: &[String]) -> Vec<String> {
+        glm4v_datasets::wanted_files(&self.layout, names)
+    }
+
+    /// What there is to say of a place, a path or the id of a repository, that has none of them.
+    pub fn no_files(&self, place: &Path) -> EvalError {
+        Dataset::no_files(&self.layout, place).into()
+    }
+
     /// The prompts of a preset.
     ///
     /// # Errors
@@ -285,8 +297,30 @@ mod tests {
         for task in Task::builtin().unwrap() {
             task.scoring.metric().unwrap();
             assert!(!task.layout.is_empty() && task.size > 0, "{}", task.name);
+            let words = task.hub.as_deref().map(|id| id.split('/').count());
+            assert!(words.is_none_or(|words| words == 2), "{}", task.name);
             assert_eq!(Task::find(&task.name).unwrap().digest, task.digest);
         }
+    }
+
+    #[test]
+    fn of_a_hub_dataset_a_task_wants_its_own_split_alone() {
+        let names = [
+            "DocVQA/validation-00000-of-00001.parquet",
+            "InfographicVQA/test-00000-of-00001.parquet",
+            "InfographicVQA/validation-00000-of-00001.parquet",
+            "README.md",
+            "data/test-00000-of-00001-e2cd0b7a0f9eb20d.parquet",
+            "data/train-00000-of-00001.parquet",
+        ]
+        .map(str::to_owned);
+        let wanted = |task: &str| Task::find(task).unwrap().wanted_files(&names);
+        assert_eq!(wanted("chartqa"), names[4..5]);
+        assert_eq!(wanted("docvqa"), names[..1]);
+        assert_eq!(wanted("infovqa"), names[2..3]);
+        assert!(wanted("sroie").is_empty());
+        let told = Task::find("sroie").unwrap().no_files(Path::new("a/b")).to_string();
+        assert!(told.contains("a/b") && told.contains("key/*.json"), "{told}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Console;
 use glm4v::PullEvent;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 
 /// A bar over the images of a batch. There is none where it would run into the answers.
@@ -25,14 +25,13 @@ pub(crate) fn byte_bar(console: Console) -> ProgressBar {
 pub(crate) fn download_progress(console: Console) -> impl FnMut(PullEvent<'_>) {
     let mut bar: Option<(String, ProgressBar)> = None;
     move |event| match event {
-        PullEvent::Waiting => console.note("another process downloads this model; waiting for it"),
+        PullEvent::Waiting => console.note("another process downloads the same; waiting for it"),
         PullEvent::Unreachable { reason } => {
             console.note(&format!("the hub cannot be reached, so the cache is used: {reason}"))
         }
-        PullEvent::Weights { files, bytes } => {
-            let size =
-                bytes.map_or(String::new(), |bytes| format!(", {:.1} GB", bytes as f64 / 1e9));
-            console.note(&format!("{files} weight files{size}"));
+        PullEvent::Files { files, bytes } => {
+            let size = bytes.map_or(String::new(), |bytes| format!(", {}", DecimalBytes(bytes)));
+            console.note(&format!("{files} files{size}"));
         }
         PullEvent::Progress { file, done, total } if console.has_terminal() => {
             if bar.as_ref().is_none_or(|(name, _)| name != file) {

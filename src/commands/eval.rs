@@ -1,6 +1,7 @@
 //! `glm4v eval`: benchmarks.
 
 mod compare;
+mod data;
 mod endpoint;
 mod export;
 mod judge;
@@ -20,11 +21,15 @@ const EXAMPLES: &str = "\
 Examples:
   glm4v eval list
   glm4v eval run chartqa --data chartqa/ --output runs/nano-chartqa
+  glm4v eval run chartqa --data lmms-lab/ChartQA --output runs/nano-hub
   glm4v eval run chartqa --data chartqa/ --output runs/glm --model glm-4.1v --sample 200 --seed 1
   glm4v eval judge runs/charxiv --output runs/judged --endpoint http://localhost:8000/v1 --model glm-4.6
 
 A run is a folder: run.json, responses.jsonl, scores.json, report.html. The same command goes on with a run that
-was broken off, and asks nothing twice.";
+was broken off, and asks nothing twice.
+
+A dataset of the hub is kept in the Hugging Face cache, as models are. HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN
+and HF_HUB_OFFLINE are honoured.";
 
 /// Run benchmarks, and look at what came of them
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,13 @@
 mod ask;
 mod chat;
 mod complete;
+mod datasets;
 mod describe;
 mod eval;
 mod family;
+#[path = "../../weights/tests/suite/server.rs"]
+#[allow(dead_code, reason = "the tests of downloads use the rest")]
+mod hub_server;
 mod images;
 #[cfg(unix)]
 mod interrupt;

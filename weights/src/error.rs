@@ -188,7 +188,7 @@ pub enum WeightsError {
         /// Which of the two it is: `id` or `revision`.
         part: &'static str,
     },
-    /// Downloads are switched off and the cache lacks the model.
+    /// Downloads are switched off and the cache lacks the model, or files of the dataset.
     #[error(
         "{id}: not in the cache {} and downloads are off; unset HF_HUB_OFFLINE to fetch it", cache.display()
     )]
@@ -198,23 +198,32 @@ pub enum WeightsError {
         /// The cache that was looked at.
         cache: PathBuf,
     },
-    /// The hub asks for a token, or the token has no right to the model.
+    /// The hub asks for a token, or the token has no right to the model or dataset. The hub says so
+    /// of ids that it does not know, too.
     #[error(
-        "{id}: access refused (HTTP {status}); if the model is gated or private, accept its terms on its page and set HF_TOKEN"
+        "{id}: access refused (HTTP {status}); if the {kind} is gated or private, accept its terms on its page and set HF_TOKEN"
     )]
     AccessRefused {
         /// The hub id.
         id: String,
+        /// What it names: `model` or `dataset`.
+        kind: &'static str,
         /// 401 or 403.
         status: u16,
     },
-    /// The hub does not know the model, the revision or the file.
+    /// The hub does not know the model or dataset, the revision or the file.
     #[error("{id}: {what} not found on the hub")]
     NotOnHub {
         /// The hub id.
         id: String,
         /// The file, or the revision.
         what: String,
+    },
+    /// The dataset has none of the files that its caller would read.
+    #[error("{id}: the dataset has none of the files that are wanted")]
+    NothingWanted {
+        /// The hub id.
+        id: String,
     },
     /// The hub could not be reached, or a download broke off more often than the retries allow.
     #[error("{id}: downloading {what} failed; run the command again to resume")]
@@ -227,7 +236,7 @@ pub enum WeightsError {
         source: Box<hf_hub::api::sync::ApiError>,
     },
     /// The downloaded bytes are not those that the hub announced. They were thrown away.
-    #[error("{id}: {file} is damaged: {kind} {found}, expected {expected}; pull it again")]
+    #[error("{id}: {file} is damaged: {kind} {found}, expected {expected}; fetch it again")]
     DamagedDownload {
         /// The hub id.
         id: String,

@@ -4,7 +4,8 @@
 //! [`Gguf`] file, and
 //! gives a [`Weights`] view: tensors by name, cast to one dtype on one device as they are read.
 //! A [`ModelSource`] says which checkpoint a user means; [`pull`] brings one from the hub into
-//! the ordinary Hugging Face cache. What the tensors are for is not known here.
+//! the ordinary Hugging Face cache. What the tensors are for is not known here. Datasets come the
+//! same way ([`DatasetSource`], [`pull_dataset`]); their caller says which files.
 
 mod checkpoint;
 mod error;
@@ -24,10 +25,10 @@ pub use checkpoint::{Checkpoint, Take, Taken, TensorInfo};
 pub use error::WeightsError;
 pub use files::Files;
 pub use gguf::{Gguf, GgufEntry, GgufTensor, GgufValue, GgufWriter};
-pub use hub::{HubOptions, PullEvent, cached, pull};
+pub use hub::{HubOptions, PullEvent, cached, pull, pull_dataset};
 pub use inspect::{Count, Summary};
 pub use quantise::{Quantisation, Recipe, quantise, to_plain_bytes};
 pub use safetensors::Dtype as StoredDtype;
-pub use source::ModelSource;
+pub use source::{DatasetSource, ModelSource};
 pub use stored::{BlockType, StoredType};
 pub use view::Weights;

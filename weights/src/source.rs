@@ -1,4 +1,4 @@
-//! Which checkpoint a user means.
+//! Which checkpoint, or which dataset, a user means.
 
 use std::path::{Path, PathBuf};
 
@@ -48,13 +48,10 @@ impl ModelSource {
         if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gguf")) {
             return Ok(Self::Gguf(path.to_owned()));
         }
-        if path.is_dir() || text.starts_with(['.', '/', '~', '\\']) || text.contains('\\') {
+        if path.is_dir() || is_path(text) {
             return Ok(Self::Folder(path.to_owned()));
         }
-        let (name, revision) = match text.split_once('@') {
-            Some((name, revision)) => (name, Some(revision.to_owned())),
-            None => (text, None),
-        };
+        let (name, revision) = split_revision(text);
         let id = match ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name)) {
             Some((_, id)) => *id,
             None if name.split('/').count() == 2 => name,
@@ -75,6 +72,53 @@ impl ModelSource {
     /// Short names and the hub ids they stand for.
     pub fn aliases() -> &'static [(&'static str, &'static str)] {
         ALIASES
+    }
+}
+
+/// Where a dataset comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DatasetSource {
+    /// A folder or file on disk, whether it is there or not.
+    Path(PathBuf),
+    /// A dataset on the hub.
+    Hub {
+        /// `owner/name`.
+        id: String,
+        /// Branch, tag or commit; the main branch without one.
+        revision: Option<String>,
+    },
+}
+
+impl DatasetSource {
+    /// Reads what a user wrote for a dataset: a path, `owner/name` or `owner/name@revision`. A
+    /// folder or file that exists wins over a hub id of the same spelling, and what cannot be an
+    /// id is a path.
+    ///
+    /// # Errors
+    /// [`WeightsError::BadModelId`] when a revision has characters that the hub does not allow.
+    pub fn parse(text: &str) -> Result<Self, WeightsError> {
+        let path = Path::new(text);
+        let (id, revision) = split_revision(text);
+        if path.exists() || is_path(text) || check_id(id).is_err() {
+            return Ok(Self::Path(path.to_owned()));
+        }
+        if let Some(revision) = &revision {
+            check_revision(revision)?;
+        }
+        Ok(Self::Hub { id: id.to_owned(), revision })
+    }
+}
+
+/// Whether it starts as paths do, or has Windows' separators.
+fn is_path(text: &str) -> bool {
+    text.starts_with(['.', '/', '~', '\\']) || text.contains('\\')
+}
+
+/// The part before the first `@`, and the one behind it.
+fn split_revision(text: &str) -> (&str, Option<String>) {
+    match text.split_once('@') {
+        Some((name, revision)) => (name, Some(revision.to_owned())),
+        None => (text, None),
     }
 }
 
@@ -133,6 +177,37 @@ mod tests {
         assert!(error.to_string().contains("glm-4.1v-base, glm-4.5v"), "{error}");
         for text in ["a/..", "a/b c", "-a/b", "a/b@../../x", "a/b@", "a/b@x//y"] {
             let error = ModelSource::parse(text).unwrap_err();
+            assert!(matches!(error, WeightsError::BadModelId { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_is_a_path_or_an_id() {
+        let path = |text: &str| DatasetSource::Path(text.into());
+        let hub = |id: &str, revision: Option<&str>| DatasetSource::Hub {
+            id: id.to_owned(),
+            revision: revision.map(str::to_owned),
+        };
+        let cases = [
+            ("lmms-lab/ChartQA", hub("lmms-lab/ChartQA", None)),
+            ("lmms-lab/ChartQA@v1.0", hub("lmms-lab/ChartQA", Some("v1.0"))),
+            ("lmms-lab/ChartQA@refs/pr/1", hub("lmms-lab/ChartQA", Some("refs/pr/1"))),
+            // What is there wins: this crate's folders and files.
+            ("src/hub", path("src/hub")),
+            ("src/lib.rs", path("src/lib.rs")),
+            // What cannot be an id is a path that is not there.
+            ("./a/b", path("./a/b")),
+            ("~/chartqa", path("~/chartqa")),
+            ("chartqa", path("chartqa")),
+            ("a/b/c", path("a/b/c")),
+            ("my data/chart qa", path("my data/chart qa")),
+            ("a\\b", path("a\\b")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(DatasetSource::parse(text).unwrap(), expected, "{text}");
+        }
+        for text in ["a/b@../../x", "a/b@", "a/b@x//y"] {
+            let error = DatasetSource::parse(text).unwrap_err();
             assert!(matches!(error, WeightsError::BadModelId { .. }), "{text}: {error}");
         }
     }

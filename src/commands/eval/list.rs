@@ -20,13 +20,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             let presets: Vec<_> = task.prompts.keys().collect();
             print_json(&json!({
                 "task": task.name, "summary": task.summary, "size": task.size, "metric": metric,
-                "source": task.source, "licence": task.licence, "layouts": layouts, "presets": presets,
+                "source": task.source, "licence": task.licence, "hub": task.hub, "layouts": layouts, "presets": presets,
             }))?;
             continue;
         }
         print_line(&format!("{:<20} {}", task.name, task.summary))?;
         let (size, source, licence) = (task.size, &task.source, &task.licence);
-        print_line(&format!("{:<20} {size} samples, {metric}, {licence}, {source}", ""))?;
+        let hub = task.hub.as_ref().map_or(String::new(), |id| format!(", --data {id}"));
+        print_line(&format!("{:<20} {size} samples, {metric}, {licence}, {source}{hub}", ""))?;
     }
     Ok(Exit::Done)
 }

@@ -1,5 +1,6 @@
 //! `glm4v eval run`.
 
+use super::data;
 use super::endpoint::EndpointArgs;
 use super::progress::RunProgress;
 use super::table::scores_text;
@@ -20,9 +21,10 @@ pub(super) struct Args {
     /// Names of tasks (`glm4v eval list` shows them), or `.toml` files that declare them
     #[arg(required = true, value_name = "TASK")]
     tasks: Vec<String>,
-    /// The dataset: its folder, or its file
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    /// The dataset: its folder or file, or a dataset of the Hugging Face hub, of which the files
+    /// that the task reads are fetched (`glm4v eval list` shows the tasks' own)
+    #[arg(long, value_name = "DIR|ORG/NAME[@REVISION]")]
+    data: Option<PathBuf>,
     /// The run's folder; with several tasks each gets one in it
     #[arg(short, long, value_name = "RUN")]
     output: PathBuf,
@@ -60,15 +62,18 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
     let tasks = args.tasks.iter().map(|name| Task::find(name)).collect::<Result<Vec<_>, _>>()?;
+    // Before the model is loaded, and before Ctrl-C waits for the end of an answer.
+    let locate = |task| data::locate(task, args.data.as_deref(), console);
+    let places = tasks.iter().map(locate).collect::<Result<Vec<_>, _>>()?;
     let engine = Engine::new(&args.model, console)?.drafting(&args.generate);
     let answerer = args.endpoint.answerer(&engine, args.reading.options())?;
     let mut exit = Exit::Done;
-    for task in &tasks {
+    for (task, place) in tasks.iter().zip(&places) {
         let output = match tasks.len() {
             1 => args.output.clone(),
             _ => args.output.join(&task.name),
         };
-        let ended = run_task(args, task, &*answerer, &output, console)?;
+        let ended = run_task(args, (task, place), &*answerer, &output, console)?;
         exit = if ended == Exit::Done { exit } else { ended };
     }
     Ok(exit)
@@ -76,12 +81,12 @@ pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
 
 fn run_task(
     args: &Args,
-    task: &Task,
+    (task, place): (&Task, &Path),
     answerer: &dyn Answerer,
     output: &Path,
     console: Console,
 ) -> anyhow::Result<Exit> {
-    let options = options(args, output)?;
+    let options = options(args, place, output)?;
     let progress = RunProgress::new(console);
     let outcome = glm4v_eval::run::run(task, answerer, &options, &|done| progress.show(done));
     progress.finish();
@@ -92,7 +97,7 @@ fn run_task(
     }
 }
 
-fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
+fn options(args: &Args, place: &Path, output: &Path) -> anyhow::Result<RunOptions> {
     let count = |number: Option<u32>| number.map(|number| number as usize);
     let generate = args.generate.options(None, &glm4v::CancelToken::default())?;
     Ok(RunOptions {
@@ -107,7 +112,7 @@ fn options(args: &Args, output: &Path) -> anyhow::Result<RunOptions> {
         answer: answer_options(&generate),
         metric: args.metric.clone(),
         extract: args.extract.as_deref().map(Extraction::find).transpose()?,
-        ..RunOptions::new(&args.data, output)
+        ..RunOptions::new(place, output)
     })
 }
 

@@ -1,22 +1,26 @@
-//! The layout of the Hugging Face cache: `models--owner--name/{blobs,refs,snapshots}`.
+//! The layout of the Hugging Face cache: `models--owner--name/{blobs,refs,snapshots}`, and so for
+//! `datasets--owner--name`.
 //!
 //! A blob is a file's content under its ETag. A snapshot is a commit's files: links to blobs
-//! under their names. A ref is a branch or tag: a file that says its commit.
+//! under their names. A ref is a branch or tag: a file that says its commit. Of datasets we keep
+//! the list of a commit's files too, a name a line, in `.listings`, which other programs pass over.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::HubOptions;
-use crate::checkpoint::weight_files;
+use crate::WeightsError;
 use crate::source::{check_id, check_revision};
-use crate::{Files, WeightsError};
 
 /// The revision that is meant when none is given.
 const MAIN: &str = "main";
 
-/// A model's folder in the cache.
+/// A repository's folder in the cache.
 pub(super) struct CacheFolder {
+    id: String,
+    kind: RepoType,
     repo: Repo,
     cache: Cache,
     folder: PathBuf,
@@ -24,6 +28,7 @@ pub(super) struct CacheFolder {
 
 impl CacheFolder {
     pub(super) fn new(
+        kind: RepoType,
         id: &str,
         revision: Option<&str>,
         options: &HubOptions,
@@ -31,9 +36,33 @@ impl CacheFolder {
         let revision = revision.unwrap_or(MAIN);
         check_id(id)?;
         check_revision(revision)?;
-        let repo = Repo::with_revision(id.to_owned(), RepoType::Model, revision.to_owned());
+        let repo = Repo::with_revision(id.to_owned(), kind, revision.to_owned());
         let folder = options.cache.join(repo.folder_name());
-        Ok(Self { repo, cache: Cache::new(options.cache.clone()), folder })
+        let cache = Cache::new(options.cache.clone());
+        Ok(Self { id: id.to_owned(), kind, repo, cache, folder })
+    }
+
+    /// `owner/name`.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the repository holds, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.kind {
+            RepoType::Dataset => "dataset",
+            _ => "model",
+        }
+    }
+
+    /// The repository at the revision.
+    pub(super) fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// The repository at `commit`.
+    pub(super) fn repo_at(&self, commit: &str) -> Repo {
+        Repo::with_revision(self.id.clone(), self.kind, commit.to_owned())
     }
 
     pub(super) fn revision(&self) -> &str {
@@ -53,6 +82,11 @@ impl CacheFolder {
     /// Where files stay until they are complete and verified.
     pub(super) fn staging(&self) -> PathBuf {
         self.folder.join(".incoming")
+    }
+
+    /// The folder in it that `hf-hub` takes for this repository's in a cache.
+    pub(super) fn staging_repo(&self) -> PathBuf {
+        self.staging().join(self.repo.folder_name())
     }
 
     /// The file that the downloading process holds locked.
@@ -75,28 +109,33 @@ impl CacheFolder {
 
     /// The commit that the revision was when it was last pulled, or the revision itself, which
     /// may be a commit.
-    fn commit(&self) -> String {
+    pub(super) fn commit(&self) -> String {
         match std::fs::read_to_string(self.folder.join("refs").join(self.revision())) {
             Ok(commit) => commit.trim().to_owned(),
             Err(_) => self.revision().to_owned(),
         }
     }
-}
 
-/// The snapshot folder of a model in the cache; `None` when its configuration or a weight file is
-/// not there. Asks the disk alone.
-pub fn cached(id: &str, revision: Option<&str>, options: &HubOptions) -> Option<PathBuf> {
-    let folder = CacheFolder::new(id, revision, options).ok()?;
-    let commit = folder.commit();
-    check_revision(&commit).ok()?;
-    let snapshot = folder.snapshot(&commit);
-    is_complete(&snapshot).then_some(snapshot)
-}
+    /// The names of all files that `commit` has on the hub, where they were noted.
+    pub(super) fn listed(&self, commit: &str) -> Option<Vec<String>> {
+        let list = std::fs::read_to_string(self.listing(commit)).ok()?;
+        Some(list.lines().map(str::to_owned).collect())
+    }
 
-fn is_complete(snapshot: &Path) -> bool {
-    let files = Files::Folder(snapshot.to_owned());
-    let weights = weight_files(&files).unwrap_or_default();
-    files.contains("config.json")
-        && !weights.is_empty()
-        && weights.iter().all(|name| files.contains(name))
+    /// Notes the names of all files that `commit` has on the hub.
+    pub(super) fn set_listed(&self, commit: &str, names: &[String]) -> Result<(), WeightsError> {
+        let path = self.listing(commit);
+        let write = || {
+            let aside = path.with_extension("part");
+            std::fs::create_dir_all(path.parent().unwrap_or(&self.folder))?;
+            std::fs::write(&aside, names.join("\n"))?;
+            std::fs::rename(&aside, &path)
+        };
+        let written: io::Result<()> = write();
+        written.map_err(|source| WeightsError::Unwritable { path: path.clone(), source })
+    }
+
+    fn listing(&self, commit: &str) -> PathBuf {
+        self.folder.join(".listings").join(commit)
+    }
 }

@@ -18,15 +18,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How a download gets on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PullEvent<'a> {
-    /// Another process downloads the same model; this one waits for it.
+    /// Another process downloads the same repository; this one waits for it.
     Waiting,
-    /// The hub cannot be reached; what the cache has of the model is used.
+    /// The hub cannot be reached; what the cache has is used.
     Unreachable {
         /// Why not.
         reason: &'a str,
     },
-    /// The weight files are known and come next.
-    Weights {
+    /// A model's weight files, or a dataset's files, are known and come next.
+    Files {
         /// How many files.
         files: usize,
         /// Their size together, in bytes, where the hub says it.
@@ -64,7 +64,6 @@ pub(super) struct RemoteFile {
 
 /// The download of one commit's files into the cache.
 pub(super) struct Transfer<'a> {
-    pub(super) id: &'a str,
     /// The repository at the commit, with the staging folder for its cache.
     pub(super) repo: ApiRepo,
     pub(super) folder: &'a CacheFolder,
@@ -74,6 +73,13 @@ pub(super) struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
+    /// Tells how many files come, and puts them into the snapshot.
+    pub(super) fn fetch_bulk(&mut self, files: &[RemoteFile]) -> Result<(), WeightsError> {
+        let bytes = files.iter().map(|file| file.size).sum();
+        (self.progress)(PullEvent::Files { files: files.len(), bytes });
+        files.iter().try_for_each(|file| self.fetch(file))
+    }
+
     /// Puts `file` into the snapshot unless it is there.
     pub(super) fn fetch(&mut self, file: &RemoteFile) -> Result<(), WeightsError> {
         if !self.folder.snapshot(self.commit).join(&file.name).exists() {
@@ -133,7 +139,7 @@ impl Transfer<'_> {
 
     /// A whole file in the staging folder, left by a run that ended while verifying it.
     fn left_unverified(&self, file: &RemoteFile) -> Option<PathBuf> {
-        let blobs = self.staging_repo().join("blobs");
+        let blobs = self.folder.staging_repo().join("blobs");
         let staged = blobs.join(file.announced.as_ref()?.hex());
         staged.exists().then_some(staged)
     }
@@ -145,27 +151,23 @@ impl Transfer<'_> {
         reached: &mut u64,
     ) -> Result<PathBuf, WeightsError> {
         // A link that an interrupted run left would be taken for a finished file.
-        let _ = std::fs::remove_dir_all(self.staging_repo().join("snapshots"));
+        let _ = std::fs::remove_dir_all(self.folder.staging_repo().join("snapshots"));
         let reporter = Reporter { file: &file.name, done: 0, total: 0, reached, to: self.progress };
-        let link = self.repo.download_with_progress(&file.name, reporter).map_err(|error| {
+        let link = self.repo.download_with_progress(&escaped(&file.name), reporter);
+        let link = link.map_err(|error| {
             if is_bad_part(&error) {
                 let _ = std::fs::remove_dir_all(self.folder.staging());
             }
-            hub_error(self.id, &file.name, error)
+            hub_error(self.folder, &file.name, error)
         })?;
         link.canonicalize().map_err(|source| WeightsError::Unwritable { path: link, source })
-    }
-
-    /// The folder that `hf-hub` takes for this model's in the cache.
-    fn staging_repo(&self) -> PathBuf {
-        self.folder.staging().join(hf_hub::Repo::model(self.id.to_owned()).folder_name())
     }
 
     /// Compares a downloaded file with what the hub announced, in its list of files or, without
     /// that, in the ETag that named the blob.
     fn verify(&self, staged: &Path, file: &RemoteFile) -> Result<(), WeightsError> {
         let damaged = |kind, expected: String, found: String| {
-            let (id, file) = (self.id.to_owned(), file.name.clone());
+            let (id, file) = (self.folder.id().to_owned(), file.name.clone());
             Err(WeightsError::DamagedDownload { id, file, kind, expected, found })
         };
         let unreadable =
@@ -187,16 +189,23 @@ impl Transfer<'_> {
     fn link(&self, blob: &Path, name: &str) -> Result<(), WeightsError> {
         let snapshot = self.folder.snapshot(self.commit);
         let path = snapshot.join(name);
+        let depth = Path::new(name).components().count();
         let make = || {
-            std::fs::create_dir_all(&snapshot)?;
+            std::fs::create_dir_all(path.parent().unwrap_or(&snapshot))?;
             // A link whose blob is gone is in the way.
             if path.symlink_metadata().is_ok() {
                 std::fs::remove_file(&path)?;
             }
-            link_or_move(blob, &path)
+            link_or_move(blob, &path, depth)
         };
         make().map_err(|source| WeightsError::Unwritable { path: path.clone(), source })
     }
+}
+
+/// A file's name as it stands in an address. `hf-hub` puts names there as they are.
+fn escaped(name: &str) -> String {
+    // The rest, such as spaces, is escaped where the address is read.
+    name.replace('%', "%25").replace('#', "%23").replace('?', "%3F")
 }
 
 /// A blob is named after its ETag.
@@ -211,16 +220,18 @@ fn move_to(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// A snapshot's entry is a relative link, so that the cache can be moved.
+/// A snapshot's entry is a relative link, so that the cache can be moved. `depth` counts the steps
+/// from the snapshot's folder to `path`.
 #[cfg(unix)]
-fn link_or_move(blob: &Path, path: &Path) -> io::Result<()> {
+fn link_or_move(blob: &Path, path: &Path, depth: usize) -> io::Result<()> {
     let name = blob.file_name().unwrap_or_default();
-    std::os::unix::fs::symlink(Path::new("../../blobs").join(name), path)
+    let up = "../".repeat(depth + 1);
+    std::os::unix::fs::symlink(Path::new(&up).join("blobs").join(name), path)
 }
 
 /// Links need rights that few Windows users have; the hub's own client moves the file then.
 #[cfg(not(unix))]
-fn link_or_move(blob: &Path, path: &Path) -> io::Result<()> {
+fn link_or_move(blob: &Path, path: &Path, _depth: usize) -> io::Result<()> {
     std::fs::rename(blob, path)
 }
 
@@ -248,10 +259,12 @@ impl Progress for Reporter<'_> {
 }
 
 /// The error that tells a user what `error`, met while fetching `what`, means.
-pub(super) fn hub_error(id: &str, what: &str, error: ApiError) -> WeightsError {
-    let (id, what) = (id.to_owned(), what.to_owned());
+pub(super) fn hub_error(folder: &CacheFolder, what: &str, error: ApiError) -> WeightsError {
+    let (id, what) = (folder.id().to_owned(), what.to_owned());
     match status(&error) {
-        Some(status @ (401 | 403)) => WeightsError::AccessRefused { id, status },
+        Some(status @ (401 | 403)) => {
+            WeightsError::AccessRefused { id, kind: folder.kind(), status }
+        }
         Some(404) => WeightsError::NotOnHub { id, what },
         _ => WeightsError::Download { id, what, source: Box::new(error) },
     }

@@ -150,7 +150,7 @@ fn progress_tells_files_bytes_and_totals() {
             assert!(before.is_none_or(|(before, _)| before <= bytes));
         }
         PullEvent::Finished { file } => finished.push(file.to_owned()),
-        PullEvent::Weights { files, bytes } => weights = Some((files, bytes)),
+        PullEvent::Files { files, bytes } => weights = Some((files, bytes)),
         other => panic!("{other:?}"),
     })
     .unwrap();

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod common;
+mod datasets;
 mod faults;
 mod files;
 mod gguf;

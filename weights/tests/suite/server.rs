@@ -1,4 +1,5 @@
-//! A hub of our own on loopback: the paths, headers and faults of the real one.
+//! A hub of our own on loopback: the paths, headers and faults of the real one. The program's tests
+//! use it too.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -18,6 +19,8 @@ pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) commit: String,
+    /// Whether it is the dataset of this id, and not the model.
+    pub(crate) is_dataset: bool,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     /// Only this token opens the model.
     pub(crate) token: Option<String>,
@@ -60,10 +63,20 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
+    /// A hub with a model of these files.
     pub(crate) fn start(files: Vec<(String, Vec<u8>)>) -> Self {
+        Self::serve(State { commit: COMMIT.to_owned(), files, ..State::default() })
+    }
+
+    /// A hub with a dataset of these files.
+    pub(crate) fn start_dataset(files: Vec<(String, Vec<u8>)>) -> Self {
+        let commit = COMMIT.to_owned();
+        Self::serve(State { commit, is_dataset: true, files, ..State::default() })
+    }
+
+    fn serve(state: State) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = State { commit: COMMIT.to_owned(), files, ..State::default() };
         let state = Arc::new(Mutex::new(state));
         let stopping = Arc::new(AtomicBool::new(false));
         let (shared, stop) = (state.clone(), stopping.clone());
@@ -119,7 +132,7 @@ pub(crate) fn etag(name: &str, bytes: &[u8]) -> String {
 }
 
 fn is_large(name: &str) -> bool {
-    name.ends_with(".safetensors") || name.ends_with(".bin")
+    [".safetensors", ".bin", ".parquet"].iter().any(|end| name.ends_with(end))
 }
 
 /// Reads one request and answers it; the connection is closed after that.
@@ -163,8 +176,9 @@ fn head(status: &str, headers: &str, length: usize) -> String {
 /// The response's head and body.
 fn respond(request: &Request, state: &mut State, address: SocketAddr) -> (String, Vec<u8>) {
     let nothing = |status: &str| (head(status, "", 0), vec![]);
-    if let Some(etag) = request.path.strip_prefix("/storage/") {
-        let found = state.files.iter().find(|(name, _)| etag.ends_with(name.as_str()));
+    if let Some(rest) = request.path.strip_prefix("/storage/") {
+        let name = rest.split_once('/').map(|(_, name)| unescaped(name)).unwrap_or_default();
+        let found = state.files.iter().find(|(found, _)| *found == name);
         return found.cloned().map_or_else(
             || nothing("404 Not Found"),
             |(name, bytes)| send_file(request, state, &name, bytes, ""),
@@ -177,22 +191,34 @@ fn respond(request: &Request, state: &mut State, address: SocketAddr) -> (String
     if state.gated {
         return nothing("403 Forbidden");
     }
+    let (kind, place) = if state.is_dataset { ("datasets", "/datasets") } else { ("models", "") };
     let revisions = ["main".to_owned(), "refs%2Fpr%2F1".to_owned(), state.commit.clone()];
     for revision in revisions {
-        if request.path == format!("/api/models/{ID}/revision/{revision}?blobs=true") {
+        if request.path == format!("/api/{kind}/{ID}/revision/{revision}?blobs=true") {
             let body = listing(state).into_bytes();
             return (head("200 OK", "Content-Type: application/json\r\n", body.len()), body);
         }
-        let Some(name) = request.path.strip_prefix(&format!("/{ID}/resolve/{revision}/")) else {
-            continue;
-        };
-        let found = state.files.iter().find(|(found, _)| found == name).cloned();
+        let files = format!("{place}/{ID}/resolve/{revision}/");
+        let Some(name) = request.path.strip_prefix(&files) else { continue };
+        let name = unescaped(name);
+        let found = state.files.iter().find(|(found, _)| *found == name).cloned();
         return found.map_or_else(
             || nothing("404 Not Found"),
             |(name, bytes)| resolve(request, state, &name, bytes, address),
         );
     }
     nothing("404 Not Found")
+}
+
+/// A name out of an address.
+fn unescaped(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).unwrap()
 }
 
 /// The list of files with sizes and digests.
