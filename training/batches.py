@@ -120,8 +120,7 @@ def answers(encoder, encoded):
     return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
 
 
-SUMS = {"all": 0.2, "reckon": 0.75}  # share of a stage's batches
-SUMS_PER_BATCH = 56
+SUMS, SUMS_PER_BATCH = 0.2, 56  # share of the batches, questions in one
 
 
 def sums(r, encoder):
@@ -144,7 +143,7 @@ def make(r, sizes, stage, encoder):
     `sizes` chooses what and how large, and is the same in all workers, as they wait for one another; `r` chooses the rest.
     """
     easy = stage.endswith("_easy")
-    if stage in SUMS and sizes.random() < SUMS[stage]:
+    if stage == "all" and sizes.random() < SUMS:
         return sums(r, encoder)
     if stage.startswith("glyphs") or stage == "heads":
         return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])

@@ -171,8 +171,8 @@ def average_gradients(model):
 
 
 class Run:
-    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7, bf16=True, rate=1.0):
-        self.decay, self.bf16, self.rate = decay, bf16, rate
+    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7, bf16=True):
+        self.decay, self.bf16 = decay, bf16
         self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
         torch.manual_seed(1)
@@ -240,7 +240,7 @@ class Run:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 losses = self.model.losses(batch)
             loss = total(losses, glyph_weight, self.model.freeze_tower)
-            self._update(loss, self.rate * learning_rate(share, self.decay), heads_alone=name == "heads")
+            self._update(loss, learning_rate(share, self.decay), heads_alone=name == "heads")
             self._average(share)
             self.spent += agreed(time.time() - started)
             self.step += 1
@@ -282,7 +282,6 @@ def main():
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
-    parser.add_argument("--rate", type=float, default=1.0, help="the share of the full learning rates, for weights that have learnt already")
     parser.add_argument("--f32", action="store_true", help="for processors without bf16 (AVX2), where torch emulates it, thirty times slower")
     parser.add_argument("--drawn", help="a folder of charts that `matplotlib_charts.py` drew")
     a = parser.parse_args()
@@ -291,7 +290,7 @@ def main():
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     compile_blocks()
-    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay, not a.f32, a.rate).train()
+    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay, not a.f32).train()
 
 
 if __name__ == "__main__":
