@@ -9,8 +9,7 @@
 //! `Model::ask_many` runs the part of the prompt that they share once, too.
 
 use anyhow::Context;
-use glm4v::{GenerateOptions, Image, LoadOptions, Model, NANO};
-use std::io::Write;
+use glm4v::{GenerateOptions, Image, LoadOptions, Model, NANO, Reply};
 use std::time::Instant;
 
 fn main() -> anyhow::Result<()> {
@@ -26,11 +25,11 @@ fn main() -> anyhow::Result<()> {
     let options = GenerateOptions { temperature: Some(0.0), ..GenerateOptions::default() };
     for question in std::io::stdin().lines() {
         let started = Instant::now();
+        let mut raw = String::new();
         for chunk in model.stream_visual(&tokens, &question?, &options)? {
-            print!("{}", chunk?.text);
-            std::io::stdout().flush()?;
+            raw += &chunk?.text;
         }
-        println!();
+        println!("{}", Reply::parse(&raw).text); // without what the model thought first
         eprintln!("answered in {:.3} s", started.elapsed().as_secs_f64());
     }
     Ok(())
