@@ -128,9 +128,14 @@ impl Browser {
         self.post(&format!("/element/{id}/click"), &json!({}));
     }
 
-    /// Chooses in a list by its option's value, with the events that a person's choice makes.
+    /// Chooses in a list by its option's value, with the event that a person's choice makes.
     pub(crate) fn choose(&self, list: &str, value: &str) {
-        self.click(&format!("#{list} option[value={value:?}]"));
+        let chosen = format!("document.querySelector('#{list} option[value={value:?}]') !== null");
+        assert_eq!(self.value(&chosen), true, "{list} has no {value}");
+        self.value(&format!(
+            "document.getElementById({list:?}).value = {value:?}, document.getElementById({list:?})\
+             .dispatchEvent(new Event('input', {{ bubbles: true }}))"
+        ));
     }
 
     /// Takes on a screen of this size; browsers' windows do not get as narrow as telephones.
