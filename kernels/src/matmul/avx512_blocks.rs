@@ -80,15 +80,6 @@ unsafe fn tile_blocks<B: Vectors, const R: usize>(rows: &[u32], panel: &[Line], 
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     let mut row = rows.as_ptr();
     for step in panel.chunks_exact(B::LINES) {
-        if R == 1 {
-            // One row waits for memory. The factors of the scales, with which a stored block ends,
-            // are wanted first; no stream that the processor sees leads there.
-            for line in 1..=2 {
-                let next = step.as_ptr().wrapping_add(2 * B::LINES - line);
-                // SAFETY: a prefetch touches nothing, wherever it points.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(next.cast()) };
-            }
-        }
         for part in 0..B::STEP / ROW_BLOCK {
             for block in 0..ROW_BLOCK / B::BLOCK {
                 // SAFETY: `row` is at this part of the packed rows, of which there are as many as
