@@ -95,7 +95,7 @@ def check(out):
     reference, loading = Glm4vForConditionalGeneration.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
     assert not loading["missing_keys"] and not loading["unexpected_keys"], loading
     encoder = batches.Encoder(Tokenizer.from_file(os.path.join(out, "tokenizer.json")))
-    canvas, turns = samples.chart(random.Random(5), 252, 196)
+    canvas, turns = samples.chart(random.Random(5), 260, 200)
     batch = batches.collate(encoder, [(canvas, turns[:1])])
     h, w = batch["grid"]
     with torch.no_grad():
