@@ -101,6 +101,10 @@ fn chat_glm(text: &Text<'_>) -> Result<Value, FusionError> {
             format!("{} of a head's {} channels turn, not half", text.rotated, text.head_dim);
         return Err(bad(text.gguf, reason));
     }
+    if rope_type(text)? != "default" {
+        let reason = "scales positions, which GLM-4's original checkpoints do not";
+        return Err(bad(text.gguf, reason.to_owned()));
+    }
     Ok(json!({
         "hidden_size": text.number("embedding_length")?,
         "num_layers": text.layers,
