@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// The golden's frame of this number.
 fn frame(number: usize) -> String {
@@ -55,8 +56,9 @@ fn an_animated_gif_is_seen_as_its_frames() {
     let folder = tempfile::tempdir().unwrap();
     let mut seconds = 0.0;
     for (number, frame) in decoded.iter().enumerate() {
-        let (numerator, denominator) = frame.delay().numer_denom_ms();
-        seconds += f64::from(numerator) / f64::from(denominator) / 1000.0;
+        // A delay of 10 ms or less is one that nobody chose; browsers show such frames for 100 ms.
+        let delay = Duration::from(frame.delay()).as_secs_f64();
+        seconds += if delay <= 0.01 { 0.1 } else { delay };
         frame.buffer().save(folder.path().join(format!("{number}.png"))).unwrap();
     }
     let rate = (decoded.len() as f64 / seconds).to_string();
