@@ -176,7 +176,7 @@ fn scalings_of_positions_that_gguf_asks_for_are_followed_or_refused() {
         fs::copy(fixtures("goldens/glm4").join(file), folder.path().join(file)).unwrap();
     }
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    let path = folder.path().join("yarn.gguf");
+    let path = folder.path().join("scaled.gguf");
     export(&checkpoint, &path, BlockType::Q8_0, &mut |_, _| ()).unwrap();
     let good = fs::read(&path).unwrap();
     let load = |bytes: &[u8]| {
@@ -203,7 +203,7 @@ fn scalings_of_positions_that_gguf_asks_for_are_followed_or_refused() {
         (with_number(&good, "glm4.rope.scaling.yarn_log_multiplier", 0.1), "yarn_log_multiplier"),
     ] {
         let error = load(&bytes).unwrap_err().to_string();
-        assert!(error.contains("yarn.gguf") && error.contains(told), "{error}");
+        assert!(error.contains("scaled.gguf") && error.contains(told), "{error}");
     }
 }
 
