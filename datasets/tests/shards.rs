@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use glm4v_datasets::{Dataset, Layout, Samples};
+use glm4v_datasets::{Dataset, ImageSource, Layout, Samples};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -67,6 +67,50 @@ fn a_shard_that_is_none_is_told_between_the_others() {
     let bad: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].is_err()).collect();
     assert_eq!(bad, [ROWS]);
     assert!(rows[ROWS].as_ref().unwrap_err().to_string().contains("1.parquet"));
+}
+
+/// A shard of one row whose image has these bytes and this path.
+fn write_image(path: &Path, bytes: &str, name: &str) {
+    let schema = "message rows { required group image {
+        required binary bytes; required binary path (UTF8); } required binary answer (UTF8); }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Default::default()).unwrap();
+    let mut columns = writer.next_row_group().unwrap();
+    for cell in [bytes, name, "1"] {
+        let mut column = columns.next_column().unwrap().unwrap();
+        let cells = [ByteArray::from(cell.as_bytes().to_vec())];
+        column.typed::<ByteArrayType>().write_batch(&cells, None, None).unwrap();
+        column.close().unwrap();
+    }
+    columns.close().unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn images_are_bytes_or_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.png"), "on disk").unwrap();
+    write_image(&folder.path().join("0.parquet"), "inside", "a.png");
+    write_image(&folder.path().join("1.parquet"), "", "a.png");
+    write_image(&folder.path().join("2.parquet"), "", "missing.png");
+    write_image(&folder.path().join("3.parquet"), "", "../a.png");
+    let layout = r#"
+        name = "shards"
+        format = "parquet"
+        files = [{ paths = ["*.parquet"] }]
+        fields = { images = ["image"], references = "answer" }
+    "#;
+    let layout: Layout = toml::from_str(layout).unwrap();
+    let found = Dataset::find(&[layout], folder.path()).unwrap().samples(true);
+    let found: Vec<_> = found.map(|sample| sample.map(|sample| sample.images)).collect();
+    let images: Vec<_> = found.iter().flatten().flatten().collect();
+    let on_disk = ImageSource::Path(folder.path().join("a.png"));
+    assert_eq!(images, [&ImageSource::Bytes(b"inside".to_vec()), &on_disk]);
+    let told: Vec<String> =
+        found.iter().filter_map(|row| Some(row.as_ref().err()?.to_string())).collect();
+    assert!(told[0].contains("2.parquet: row 1: `image` names"), "{told:?}");
+    assert!(told[1].contains("3.parquet: row 1: `image` leads out"), "{told:?}");
 }
 
 /// How many threads of this process have the file open.

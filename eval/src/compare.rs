@@ -24,6 +24,9 @@ pub struct Comparison {
     pub count: usize,
     /// Samples that only the first, or only the second has.
     pub unpaired: (usize, usize),
+    /// Whether the scores here, which are means over samples, are not the runs' own, which are made of
+    /// whole sets or of groups.
+    pub means_of_samples: bool,
     /// Over all samples that both have.
     pub all: Difference,
     /// By kind of part, then by part.
@@ -97,6 +100,7 @@ pub fn compare(first: &Side, second: &Side) -> Result<Comparison, EvalError> {
         sides: (first.what.clone(), second.what.clone()),
         count: pairs.len(),
         unpaired: (first.items.len() - pairs.len(), second.items.len() - pairs.len()),
+        means_of_samples: [first, second].iter().any(|side| !side.is_mean_of_samples()),
         all: difference(&all),
         breakdown: breakdown.into_iter().map(|(kind, found)| (kind, parts(found))).collect(),
         causes: reasons::causes(first, second),

@@ -10,7 +10,9 @@ mod power;
 mod proportion;
 mod standard_error;
 
-pub use bootstrap::{bootstrap_interval, clustered_bootstrap_interval};
+pub use bootstrap::{
+    bootstrap_interval, clustered_bootstrap_interval, weighted_bootstrap_interval,
+};
 pub use compare::{Comparison, Test, compare, compare_clustered, mcnemar};
 pub use power::{smallest_detectable_difference, smallest_significant_difference};
 pub use proportion::{clustered_wilson_interval, wilson_interval};
@@ -46,15 +48,23 @@ fn reach(confidence: f64) -> f64 {
 
 /// The sum and the number of the scores of each cluster, in the order in which clusters are met.
 fn totals<K: Hash + Eq>(scores: &[f64], clusters: &[K]) -> Vec<(f64, f64)> {
+    weighted_totals(scores.iter().map(|&score| (score, 1.0)), clusters)
+}
+
+/// The sums of scores, each times its weight, and of weights of each cluster.
+fn weighted_totals<K: Hash + Eq>(
+    scores: impl Iterator<Item = (f64, f64)>,
+    clusters: &[K],
+) -> Vec<(f64, f64)> {
     let mut places = HashMap::new();
     let mut totals: Vec<(f64, f64)> = Vec::new();
-    for (score, cluster) in scores.iter().zip(clusters) {
+    for ((score, weight), cluster) in scores.zip(clusters) {
         let place = *places.entry(cluster).or_insert(totals.len());
         if place == totals.len() {
             totals.push((0.0, 0.0));
         }
-        totals[place].0 += score;
-        totals[place].1 += 1.0;
+        totals[place].0 += score * weight;
+        totals[place].1 += weight;
     }
     totals
 }

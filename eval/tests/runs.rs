@@ -169,6 +169,24 @@ fn shards_join_to_the_whole() {
     merge(&parts, &joined).unwrap();
     let scores = |run: &Path| fs::read(run.join("scores.json")).unwrap();
     assert_eq!(scores(&whole), scores(&joined));
+    let page = fs::read_to_string(joined.join("report.html")).unwrap();
+    assert!(page.contains("relaxed_accuracy:vlmevalkit"));
+    // What a missing part leaves out can be told from the run.
+    let half = folder.path().join("half");
+    merge(&parts[..1], &half).unwrap();
+    let manifest = RunFolder::open(half).unwrap().manifest().unwrap();
+    assert_eq!((manifest.asked, manifest.samples), (2, 4));
+}
+
+#[test]
+fn right_or_wrong_has_wilsons_interval() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &["2"; 20]);
+    let scores = go(folder.path(), &folder.path().join("run"), &Fake::new(100)).unwrap().scores;
+    // None of twenty: 0 to z² / (20 + z²), and not a point as by bootstrap.
+    let (low, high) = scores.all.interval.unwrap();
+    assert_eq!(scores.all.score, Some(0.0));
+    assert!(low == 0.0 && (high - 0.161_125).abs() < 1e-5, "{low} {high}");
 }
 
 #[test]

@@ -164,6 +164,114 @@ fn omnidocbench_reads_pages_and_sums_them_up() {
     assert_eq!(scores.breakdown["language"]["english"].all.count, 2);
 }
 
+#[test]
+fn st_vqa_finds_images_in_the_folders_of_their_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |id: usize, name: &str| {
+        json!({"question_id": id, "file_path": format!("coco-text/{name}"), "dataset": "coco-text",
+               "question": "What?", "answers": ["stop", "a stop"]})
+    };
+    let rows = json!({"dataset_name": "st-vqa", "data": [row(7, "a.jpg"), row(8, "b.jpg")]});
+    write(folder.path(), "train_task_3.json", rows.to_string());
+    for name in ["a.jpg", "b.jpg"] {
+        write(folder.path(), &format!("coco-text/{name}"), name);
+    }
+    let (scores, _) = go("stvqa", folder.path(), |_| "STOP".to_owned());
+    assert_eq!((scores.all.score, scores.items[0].id.as_str()), (Some(1.0), "7"));
+    assert_eq!(scores.breakdown["source"]["coco-text"].all.count, 2);
+}
+
+#[test]
+fn questions_of_ones_own_need_no_task_file() {
+    let lines = r#"{"image": "a.png", "question": "Total?", "answer": ["12", "12.00"], "group": "x"}
+{"image": ["a.png", "b.png"], "question": "Which?", "answer": "B", "options": ["cat", "dog"]}"#;
+    let table = "image,question,answer,group,options\n\
+                 a.png,Total?,\"['12', '12.00']\",x,\n\
+                 b.png,Which?,B,,\"['cat', 'dog']\"\n";
+    for (name, content) in [("mine.jsonl", lines), ("mine.csv", table)] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), name, content);
+        write(folder.path(), "a.png", "one");
+        write(folder.path(), "b.png", "two");
+        let answer = |prompt: &str| match prompt.contains("\nB. dog\n") {
+            true => "B".to_owned(),
+            false => "12.00".to_owned(),
+        };
+        let (scores, prompts) = go("own", folder.path(), answer);
+        assert_eq!((scores.all.count, scores.all.score), (2, Some(1.0)), "{name}");
+        assert_eq!(prompts[0], "Total?", "{name}");
+        assert_eq!(scores.breakdown["group"]["x"].all.count, 1, "{name}");
+        // The file itself will do in place of its folder.
+        let options = RunOptions::new(folder.path().join(name), folder.path().join("again"));
+        let answerer = Rule(AnswererCard::default(), answer);
+        let again = run(&Task::find("own").unwrap(), &answerer, &options, &|_| {}).unwrap();
+        assert_eq!(again.scores.all.score, Some(1.0), "{name}");
+    }
+}
+
+#[test]
+fn an_error_rate_of_a_set_has_a_score_a_sample_and_an_interval() {
+    let folder = tempfile::tempdir().unwrap();
+    let words: String = (0..40).map(|at| format!("{at}.png\tword\n")).collect();
+    write(folder.path(), "gt.txt", words);
+    for at in 0..40 {
+        write(folder.path(), &format!("{at}.png"), format!("image {at}"));
+    }
+    let (scores, _) = go("words", folder.path(), |_| "word".to_owned());
+    assert_eq!(scores.all.score, Some(0.0));
+    // A reply that is wrong in a letter of four.
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "gt.txt", "a.png\tword\nb.png\twards and more\nc.png\tsorry, but i\n");
+    for name in ["a.png", "b.png", "c.png"] {
+        write(folder.path(), name, name);
+    }
+    let (scores, _) = go("words", folder.path(), |_| "Sorry, but I".to_owned());
+    let found: Vec<Option<f64>> = scores.items.iter().map(|item| item.score).collect();
+    assert!(found.iter().all(Option::is_some), "{found:?}");
+    let lengths = [4.0, 14.0, 12.0];
+    let edits: f64 = found.iter().zip(lengths).map(|(rate, length)| rate.unwrap() * length).sum();
+    assert!((scores.all.score.unwrap() - edits / 30.0).abs() < 1e-12);
+    let (low, high) = scores.all.interval.unwrap();
+    assert!(low < edits / 30.0 && edits / 30.0 < high, "{low} {high}");
+    assert_eq!(scores.items[0].state, State::Refused);
+}
+
+#[test]
+fn a_caption_has_a_score_of_its_own_and_no_zero_below_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = json!({"1": ["a.png", "Title", "x", "What falls?", "the share of red falls fast"]});
+    write(folder.path(), "test.json", rows.to_string());
+    write(folder.path(), "chart_images/a.png", "image");
+    let (scores, _) = go("opencqa", folder.path(), |_| "the share of red falls fast".to_owned());
+    assert!(scores.items[0].score.unwrap() > 0.99);
+    let (nothing, _) = {
+        fs::remove_dir_all(folder.path().join("run")).unwrap();
+        go("opencqa", folder.path(), |_| String::new())
+    };
+    assert_eq!(format!("{:.4}", nothing.all.parts["cider"]), "0.0000");
+}
+
+/// The table of presets in the docs.
+#[test]
+fn the_docs_say_which_presets_there_are() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/EVAL.md");
+    let docs = fs::read_to_string(docs).unwrap();
+    let (_, table) = docs.split_once("| task | `lmms-eval` | `vlmevalkit` |").unwrap();
+    let table = table.split_once("\n\n").unwrap().0;
+    let mut told = 0;
+    for line in table.lines().skip(2) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        for name in cells[0].split(", ") {
+            let task = Task::find(name.trim_matches('`')).unwrap();
+            for (preset, cell) in [("lmms-eval", cells[1]), ("vlmevalkit", cells[2])] {
+                assert_eq!(task.prompts.contains_key(preset), cell == "yes", "{name}: {preset}");
+            }
+            told += 1;
+        }
+    }
+    assert_eq!(told, Task::builtin().unwrap().len());
+}
+
 fn texts(column: &mut SerializedColumnWriter<'_>, values: &[&str]) {
     let values: Vec<ByteArray> =
         values.iter().map(|text| text.as_bytes().to_vec().into()).collect();

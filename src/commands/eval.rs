@@ -8,6 +8,7 @@ mod judge;
 mod list;
 mod local;
 mod merge;
+mod pace;
 mod progress;
 mod report;
 mod rescore;
@@ -60,6 +61,6 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         EvalCommand::Export(args) => export::run(args),
         EvalCommand::Rescore(args) => rescore::run(args),
         EvalCommand::Judge(args) => judge::run(args, console),
-        EvalCommand::Merge(args) => merge::run(args),
+        EvalCommand::Merge(args) => merge::run(args, console),
     }
 }

@@ -35,6 +35,30 @@ fn tasks_are_listed() {
     let listed = run(glm4v().args(["eval", "list", "--json"]));
     assert_eq!(listed.code, Some(0));
     assert!(listed.json_lines().iter().any(|task| task["task"] == "chartqa"));
+    let text = run(glm4v().args(["eval", "list"])).stdout;
+    let told =
+        "2500 samples, relaxed_accuracy:vlmevalkit, GPL-3.0, https://github.com/vis-nlp/ChartQA";
+    assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn an_endpoint_is_asked_no_faster_than_it_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), 5);
+    let (address, asked) = failing_server();
+    asked.store(6, Ordering::SeqCst); // no failures
+    let (data, output) = (text(folder.path()), text(&folder.path().join("run")));
+    let arguments = ["eval", "run", "chartqa", "--data", &data, "--output", &output];
+    let served = ["--endpoint", &address, "--model", "served", "--json"];
+    let pace = ["--concurrency", "5", "--requests-per-minute", "120"];
+    let ended = run(glm4v().args(arguments).args(served).args(pace));
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // Five questions have four gaps of half a second between them.
+    let seconds = ended.json_lines()[0]["seconds"].as_f64().unwrap();
+    assert!(seconds >= 1.99, "{seconds}");
+    assert_eq!(asked.load(Ordering::SeqCst), 6 + 5);
+    let here = run(glm4v().args(arguments).args(["--requests-per-minute", "9"]));
+    assert_eq!(here.code, Some(2), "{}", here.stderr);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::foreign;
 use crate::EvalError;
 use crate::run::{Manifest, Response, RunFolder};
 use crate::scores::{ItemResult, Scores};
+use crate::task::Aggregate;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -48,6 +49,12 @@ impl Side {
             true => Self::of_run(&RunFolder::open(path)?),
             false => foreign::read(path),
         }
+    }
+
+    /// Whether the score of the whole is the mean of the samples', as far as is known.
+    pub(super) fn is_mean_of_samples(&self) -> bool {
+        let manifest = self.manifest.as_ref();
+        manifest.is_none_or(|manifest| manifest.scoring.aggregate == Aggregate::Mean)
     }
 
     /// A run.

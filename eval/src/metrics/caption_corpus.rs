@@ -127,7 +127,8 @@ pub fn cider(captions: &[String], references: &[Vec<String>]) -> Vec<f64> {
     let score = |(caption, references): (&Vec<String>, &Vec<Vec<String>>)| {
         let similarities =
             references.iter().map(|reference| similarity(caption, reference, &images, all));
-        10.0 * similarities.sum::<f64>() / (ORDER * references.len()) as f64
+        // The sum of nothing is −0, which would be printed so.
+        10.0 * similarities.sum::<f64>() / (ORDER * references.len()) as f64 + 0.0
     };
     captions.iter().zip(&references).map(score).collect()
 }

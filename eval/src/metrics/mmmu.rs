@@ -9,6 +9,8 @@ pub(super) const METRICS: &[MetricInfo] = &[
     info("official", |item| of_item(item, "mmmu_official", "official")),
     info("lmms_eval", |item| of_item(item, "lmms_eval_mmmu", "lmms_eval_0_7_3")),
     info("vlmevalkit", of_vlmevalkit),
+    info("official_random", |item| drawn(item, "mmmu_official", "official")),
+    info("lmms_eval_random", |item| drawn(item, "lmms_eval_mmmu", "lmms_eval_0_7_3")),
 ];
 
 const fn info(variant: &'static str, score: fn(&Item) -> Result<Value, ScoreError>) -> MetricInfo {
@@ -35,6 +37,17 @@ fn of_item(item: &Item, choice: &str, open: &str) -> Result<Value, ScoreError> {
         true => json!({ "score": found }),
         false => chosen(item, &found),
     })
+}
+
+/// As [`of_item`], but where the harness draws an option at random, the score that it can expect:
+/// one of so many options is right.
+fn drawn(item: &Item, choice: &str, open: &str) -> Result<Value, ScoreError> {
+    let mut found = of_item(item, choice, open)?;
+    let options = item.extra["options"].as_array().map_or(0, Vec::len);
+    if found["unparsed"] == true && options > 0 {
+        found["score"] = (1.0 / options as f64).into();
+    }
+    Ok(found)
 }
 
 /// VLMEvalKit puts an open question as one between its answer and `Other Answers`.
@@ -76,6 +89,13 @@ mod tests {
         assert_eq!(right, json!({ "score": 1.0, "choice": "B" }));
         let unclear = score("official", "hmm", json!(["B"]), options);
         assert_eq!(unclear, json!({ "score": 0.0, "unparsed": true }));
+        let options = json!(["cat", "dog", "cow", "owl"]);
+        for variant in ["official_random", "lmms_eval_random"] {
+            let drawn = score(variant, "hmm", json!(["B"]), options.clone());
+            assert_eq!(drawn, json!({ "score": 0.25, "unparsed": true }));
+            let right = score(variant, "The answer is (B).", json!(["B"]), options.clone());
+            assert_eq!(right, json!({ "score": 1.0, "choice": "B" }));
+        }
         let open = score("official", "So the answer is 3.5", json!(["3.5", "7/2"]), json!([]));
         assert_eq!(open["score"], 1.0);
         let pseudo = score("vlmevalkit", "It is 24/7", json!(["24/7"]), json!([]));

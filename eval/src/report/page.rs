@@ -135,6 +135,10 @@ pub(super) fn markdown(manifest: &Manifest, scores: &Scores) -> String {
         let (score, interval) = numbers(summary);
         let _ = writeln!(text, "| {name} | {score} | {interval} | {} |", summary.count);
     }
+    text += "\n| samples that ended | |\n|---|---|\n";
+    for (state, count) in &scores.states {
+        let _ = writeln!(text, "| {} | {count} |", state.name());
+    }
     text
 }
 

@@ -6,7 +6,9 @@ use crate::scores::Scores;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// Joins runs that differ in nothing but their part into a new run, and scores it.
+/// Joins runs that differ in nothing but their part into a new run, and scores it and
+/// writes its report. Samples that are in none of them count nowhere; the new run's `run.json` says
+/// how many were `asked` of its `samples`.
 ///
 /// # Errors
 /// When they are not parts of one run, or `output` holds something else.
@@ -42,5 +44,6 @@ pub fn merge(parts: &[RunFolder], output: &Path) -> Result<Scores, EvalError> {
     folder.write_failures(&failures)?;
     let scores = Scores::of_run(&folder)?;
     folder.write_json("scores.json", &scores)?;
+    crate::report::write_report(&folder)?;
     Ok(scores)
 }

@@ -5,9 +5,9 @@ use crate::answerer::Finish;
 use crate::extract::extract;
 use crate::metrics::{Item, MetricInfo, ScoreError};
 use crate::run::{Failure, FailureKind, Response};
-use crate::task::{Compare, Scoring};
+use crate::task::{Aggregate, Compare, Scoring};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// How a sample ended. Failures to answer are told apart from wrong answers.
@@ -61,7 +61,8 @@ pub struct ItemResult {
     pub answer: String,
     /// Right answers.
     pub references: Vec<String>,
-    /// The score; `None` where the metric gives one for the whole set only.
+    /// The score; for a metric of whole sets, that of a set of this sample alone. `None` where that
+    /// is no number.
     pub score: Option<f64>,
     /// What the metric gave, where that is no plain number.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -146,9 +147,25 @@ pub(super) fn of_response(
                 return Err(EvalError::NoItemScore { id: response.id.clone(), source });
             }
         }
+    } else {
+        item.score = score_alone(scoring, metric, &item);
     }
-    item.state = state(response, extracted.unclosed, unparsed, &item);
+    item.state = state((scoring, response), extracted.unclosed, unparsed, &item);
     Ok(item)
+}
+
+/// What a metric of whole sets gives for a set of this one answer; `None` where that is no number.
+fn score_alone(scoring: &Scoring, metric: &MetricInfo, item: &ItemResult) -> Option<f64> {
+    let references = match scoring.aggregate {
+        Aggregate::CorpusLists => json!([item.references]),
+        _ => json!([item.references.first()?]),
+    };
+    let prediction = json!([item.answer]);
+    let found = (metric.score)(&Item { prediction, references, ..Item::default() }).ok()?;
+    match &scoring.part {
+        Some(part) => found.pointer(&Scoring::pointer(part))?.as_f64(),
+        None => found.as_f64(),
+    }
 }
 
 /// The score in what a metric gave, and whether it found no answer to score.
@@ -170,14 +187,20 @@ fn score_of(scoring: &Scoring, detail: &Value, references: &[String]) -> (Option
     }
 }
 
-fn state(response: &Response, unclosed: bool, unparsed: bool, item: &ItemResult) -> State {
+fn state(
+    (scoring, response): (&Scoring, &Response),
+    unclosed: bool,
+    unparsed: bool,
+    item: &ItemResult,
+) -> State {
+    let is_wrong = item.score.is_none_or(|score| (score == 0.0) != scoring.lower_is_better);
     let answer = item.answer.trim_start().to_lowercase().replace('’', "'");
     let refusal = REFUSALS.iter().any(|phrase| answer.starts_with(phrase));
     match response.reply.finish {
         _ if unclosed => State::UnclosedThinking,
         Finish::Length => State::Truncated,
         Finish::Filtered => State::Refused,
-        Finish::Stop if refusal && item.score.unwrap_or(0.0) == 0.0 => State::Refused,
+        Finish::Stop if refusal && is_wrong => State::Refused,
         Finish::Stop if unparsed => State::Unparsed,
         Finish::Stop => State::Answered,
     }
@@ -190,7 +213,7 @@ pub(super) fn of_failure(scoring: &Scoring, failure: &Failure) -> ItemResult {
         FailureKind::Timeout => State::TimedOut,
         FailureKind::Failed => State::Failed,
     };
-    item.score = scoring.aggregate.is_per_item().then_some(worst(scoring));
+    item.score = Some(worst(scoring));
     item.failure = Some(failure.reason.clone());
     item
 }

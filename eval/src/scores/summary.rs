@@ -3,7 +3,10 @@
 use super::ItemResult;
 use crate::EvalError;
 use crate::metrics::{Item, MetricInfo, ScoreError};
-use crate::statistics::clustered_bootstrap_interval;
+use crate::python::{length, strip};
+use crate::statistics::{
+    clustered_bootstrap_interval, clustered_wilson_interval, weighted_bootstrap_interval,
+};
 use crate::task::{Aggregate, Scoring};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -16,7 +19,8 @@ pub struct Summary {
     pub count: usize,
     /// Their score; `None` for no samples, or where the metric gives no number.
     pub score: Option<f64>,
-    /// 95 % interval of the score.
+    /// 95 % interval of the score, questions on one image drawn together: Wilson's where samples
+    /// are right or wrong, else by bootstrap. `None` where the score is no mean of the samples'.
     pub interval: Option<(f64, f64)>,
     /// Other parts of the metric's result, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -56,7 +60,8 @@ impl Summary {
             let score = part(&found, scoring.part.as_deref());
             let others = scoring.also.iter();
             let parts = others.filter_map(|name| Some((name.clone(), part(&found, Some(name))?)));
-            return Ok(Self { count, score, interval: None, parts: parts.collect() });
+            let interval = score.and_then(|score| rate_interval(metric, &items, score));
+            return Ok(Self { count, score, interval, parts: parts.collect() });
         }
         let (score, interval) = match scoring.aggregate {
             _ if items.is_empty() => (None, None),
@@ -87,18 +92,47 @@ fn group_mean(scoring: &Scoring, items: &[&ItemResult]) -> f64 {
     mean(&groups.values().map(|scores| mean(scores)).collect::<Vec<_>>())
 }
 
-/// The 95 % interval of the mean, where questions on one image are drawn together.
+/// The 95 % interval of the mean.
 fn interval(items: &[&ItemResult], scores: &[f64]) -> Option<(f64, f64)> {
-    if items.len() != scores.len() {
-        return None;
-    }
-    let clusters: Vec<&str> = items.iter().map(|item| item.cluster_or_id()).collect();
-    // Questions on one image alone say nothing of others.
-    if clusters.len() > 1 && clusters.iter().all(|cluster| *cluster == clusters[0]) {
-        return None;
-    }
-    let interval = clustered_bootstrap_interval(scores, &clusters, 0.95)?;
+    let clusters = clusters(items).filter(|clusters| clusters.len() == scores.len())?;
+    // Resamples of nothing but zeros are sure of zero, which ten samples are not.
+    let interval = match scores.iter().all(|score| *score == 0.0 || *score == 1.0) {
+        true => clustered_wilson_interval(scores, &clusters, 0.95)?,
+        false => clustered_bootstrap_interval(scores, &clusters, 0.95)?,
+    };
     Some((interval.low, interval.high))
+}
+
+/// The 95 % interval of an error rate of the whole set, which is the mean of the samples' rates by
+/// the lengths of their references. `None` for scores that are no such mean.
+fn rate_interval(metric: &MetricInfo, items: &[&ItemResult], rate: f64) -> Option<(f64, f64)> {
+    let reference = |item: &&ItemResult| item.references.first().cloned().unwrap_or_default();
+    let lengths: Vec<f64> = match (metric.name, metric.variant.rsplit('.').next()) {
+        ("cer_wer", Some("cer")) => items.iter().map(|i| strip_length(&reference(i))).collect(),
+        ("cer_wer", Some("wer")) => {
+            items.iter().map(|item| reference(item).split_whitespace().count() as f64).collect()
+        }
+        _ => return None,
+    };
+    let scores: Vec<f64> = items.iter().map(|item| item.score).collect::<Option<_>>()?;
+    let sum: f64 = scores.iter().zip(&lengths).map(|(score, length)| score * length).sum();
+    if (sum / lengths.iter().sum::<f64>() - rate).abs() > 1e-9 {
+        return None;
+    }
+    let interval = weighted_bootstrap_interval(&scores, &lengths, &clusters(items)?, 0.95)?;
+    Some((interval.low, interval.high))
+}
+
+fn strip_length(text: &str) -> f64 {
+    length(strip(text)) as f64
+}
+
+/// What samples have in common; `None` where that is one image, for questions on one say nothing of
+/// others.
+fn clusters<'a>(items: &[&'a ItemResult]) -> Option<Vec<&'a str>> {
+    let clusters: Vec<&str> = items.iter().map(|item| item.cluster_or_id()).collect();
+    let one = clusters.len() > 1 && clusters.iter().all(|cluster| *cluster == clusters[0]);
+    (!one).then_some(clusters)
 }
 
 fn mean(scores: &[f64]) -> f64 {

@@ -1,6 +1,6 @@
 //! Bootstrap intervals.
 
-use super::{Interval, totals};
+use super::{Interval, totals, weighted_totals};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
@@ -26,6 +26,22 @@ pub fn clustered_bootstrap_interval<K: Hash + Eq>(
     confidence: f64,
 ) -> Option<Interval> {
     let totals = totals(scores, clusters);
+    let means = sorted_means(totals.len(), |cluster| totals[cluster])?;
+    Some(percentiles(&means, confidence))
+}
+
+/// As [`clustered_bootstrap_interval`], of a mean in which each score has a weight, as an error rate
+/// over a whole set is the mean of its texts' rates by their lengths. `None` for no scores, or where
+/// all weights are 0.
+pub fn weighted_bootstrap_interval<K: Hash + Eq>(
+    scores: &[f64],
+    weights: &[f64],
+    clusters: &[K],
+    confidence: f64,
+) -> Option<Interval> {
+    let totals = weighted_totals(scores.iter().copied().zip(weights.iter().copied()), clusters);
+    // A resample without any weight has no mean.
+    let totals: Vec<(f64, f64)> = totals.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
     let means = sorted_means(totals.len(), |cluster| totals[cluster])?;
     Some(percentiles(&means, confidence))
 }
@@ -83,6 +99,21 @@ mod tests {
         let sure = Some(Interval { low: 0.5, high: 0.5 });
         assert_eq!(bootstrap_interval(&[0.5; 10], 0.95), sure);
         assert_eq!(bootstrap_interval(&[], 0.95), None);
+    }
+
+    #[test]
+    fn a_weight_counts_as_so_many_copies() {
+        let scores: Vec<f64> = (0..40).map(|i| f64::from(i % 5) / 4.0).collect();
+        let weights: Vec<f64> = (0..40).map(|i| f64::from(1 + i % 3)).collect();
+        let alone: Vec<usize> = (0..40).collect();
+        let copied: Vec<(f64, usize)> =
+            (0..40).flat_map(|i| vec![(scores[i], i); 1 + i % 3]).collect();
+        let (copies, clusters): (Vec<f64>, Vec<usize>) = copied.into_iter().unzip();
+        let weighted = weighted_bootstrap_interval(&scores, &weights, &alone, 0.95).unwrap();
+        let together = clustered_bootstrap_interval(&copies, &clusters, 0.95).unwrap();
+        assert!((weighted.low - together.low).abs() < 1e-12, "{weighted:?} {together:?}");
+        assert!((weighted.high - together.high).abs() < 1e-12, "{weighted:?} {together:?}");
+        assert_eq!(weighted_bootstrap_interval(&[1.0], &[0.0], &[0], 0.95), None);
     }
 
     #[test]

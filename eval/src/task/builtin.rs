@@ -7,13 +7,14 @@ macro_rules! tasks {
 }
 
 /// Names and declarations.
-pub(super) const FILES: [(&str, &str); 21] = tasks![
+pub(super) const FILES: [(&str, &str); 23] = tasks![
     "chartqa",
     "chartqapro",
     "chart-to-table",
     "docvqa",
     "infovqa",
     "textvqa",
+    "stvqa",
     "ocrbench",
     "ocrbench_v2",
     "omnidocbench",
@@ -29,4 +30,5 @@ pub(super) const FILES: [(&str, &str); 21] = tasks![
     "words",
     "mmlu",
     "gsm8k",
+    "own",
 ];

@@ -34,9 +34,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         print_json(&comparison)?;
         return Ok(Exit::Done);
     }
-    let Comparison { sides, count, unpaired, all, breakdown, causes, reasons, changed } =
+    let Comparison { sides, count, unpaired, all, breakdown, causes, reasons, changed, .. } =
         &comparison;
     print_line(&format!("A: {}\nB: {}", sides.0, sides.1))?;
+    if comparison.means_of_samples {
+        print_line("scores are means over samples; those of the runs are made otherwise")?;
+    }
     print_line(&line("all", all))?;
     for (kind, parts) in breakdown {
         for (part, difference) in parts {

@@ -1,6 +1,7 @@
 //! A model behind an address of OpenAI's shape as an answerer of benchmarks.
 
 use super::local::LocalAnswerer;
+use super::pace::Pace;
 use crate::cli::Engine;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +24,10 @@ pub(super) struct EndpointArgs {
     /// How often an endpoint is asked again after a failure that may pass
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Endpoint")]
     retries: u32,
+    /// The most questions that an endpoint is asked in a minute, repeated ones among them
+    #[arg(long, value_name = "N", help_heading = "Endpoint")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..), requires = "endpoint")]
+    requests_per_minute: Option<u32>,
     /// Questions asked at the same time: 4 of a model here, which answers them together, 8 of an
     /// endpoint
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -44,6 +49,7 @@ impl EndpointArgs {
             model: engine.name().to_owned(),
             timeout: Duration::from_secs(self.timeout.max(1)),
             retries: self.retries,
+            per_minute: self.requests_per_minute,
             key: std::env::var("OPENAI_API_KEY").ok().filter(|key| !key.is_empty()),
         };
         Ok(Box::new(EndpointAnswerer::new(options, engine.cancel.clone())))
@@ -65,6 +71,8 @@ struct EndpointOptions {
     timeout: Duration,
     /// How often a question is asked again after a failure that may pass.
     retries: u32,
+    /// The most questions in a minute.
+    per_minute: Option<u32>,
     /// Sent as a bearer token.
     key: Option<String>,
 }
@@ -73,12 +81,15 @@ struct EndpointOptions {
 const MOST_BYTES: u64 = 64 << 20;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A server that asks for more than this gets this.
+const LONGEST_ASKED_FOR: Duration = Duration::from_secs(120);
 
 /// Answers by asking an endpoint.
 struct EndpointAnswerer {
     options: EndpointOptions,
     card: AnswererCard,
     agent: ureq::Agent,
+    pace: Pace,
     cancel: CancelToken,
 }
 
@@ -103,7 +114,8 @@ impl EndpointAnswerer {
             .timeout(options.timeout)
             .user_agent(concat!("glm4v/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { options, card, agent, cancel }
+        let pace = Pace::new(options.per_minute);
+        Self { options, card, agent, pace, cancel }
     }
 
     fn attempt(&self, body: &Value) -> Result<Reply, Failed> {
@@ -155,6 +167,7 @@ impl Answerer for EndpointAnswerer {
             if self.cancel.is_cancelled() {
                 return Err(AnswerError::Interrupted);
             }
+            self.wait(self.pace.turn())?;
             let (error, asked_for) = match self.attempt(&body) {
                 Ok(reply) => return Ok(reply),
                 Err(Failed::ForGood(error)) => return Err(error),
@@ -164,7 +177,11 @@ impl Answerer for EndpointAnswerer {
                 return Err(error);
             }
             attempts += 1;
-            self.wait(asked_for.unwrap_or(wait).min(LONGEST_WAIT))?;
+            if let Some(time) = asked_for {
+                self.pace.hold(time.min(LONGEST_ASKED_FOR));
+            } else {
+                self.wait(wait.min(LONGEST_WAIT))?;
+            }
             wait *= 2;
         }
     }
@@ -195,6 +212,11 @@ fn body(model: &str, question: &Question<'_>) -> Value {
         if let Some(value) = value {
             body[name] = value;
         }
+    }
+    // The chat template's own switch, as vLLM and SGLang pass it on. Sent only when asked for: other
+    // servers may refuse a field that they do not know.
+    if let Some(thinking) = options.thinking {
+        body["chat_template_kwargs"] = json!({ "enable_thinking": thinking });
     }
     body
 }
@@ -256,5 +278,25 @@ fn broken(error: &str) -> AnswerError {
     match error.contains("timed out") {
         true => AnswerError::Timeout(error),
         false => AnswerError::Failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use glm4v_eval::answerer::AnswerOptions;
+
+    #[test]
+    fn what_is_left_to_the_server_is_not_sent() {
+        let sent = |options: &AnswerOptions| {
+            body("m", &Question { images: &[], prompt: "What?", options })
+        };
+        let plain = sent(&AnswerOptions::default());
+        let names: Vec<&String> = plain.as_object().map(|o| o.keys().collect()).unwrap_or_default();
+        assert_eq!(names, ["model", "messages", "stream"]);
+        let options = AnswerOptions { thinking: Some(false), seed: Some(7), ..Default::default() };
+        let full = sent(&options);
+        assert_eq!(full["chat_template_kwargs"]["enable_thinking"], false);
+        assert_eq!(full["seed"], 7);
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             continue;
         }
         print_line(&format!("{:<20} {}", task.name, task.summary))?;
-        let (size, source, licence) = (task.size, &task.source, &task.licence);
+        let (source, licence) = (&task.source, &task.licence);
+        let size = if task.size == 0 { "any".to_owned() } else { task.size.to_string() };
         let hub = task.hub.as_ref().map_or(String::new(), |id| format!(", --data {id}"));
         print_line(&format!("{:<20} {size} samples, {metric}, {licence}, {source}{hub}", ""))?;
     }
