@@ -12,12 +12,13 @@ import matplotlib_charts
 import pointers
 import samples
 import series_charts
+from model import VISION
 from thoughts import before_answer
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-PATCH = 14
-CELLS_X, CELLS_Y = 4, 2  # a patch's cells for glyph labels
+PATCH = VISION["patch_size"]
+CELLS_X, CELLS_Y = 3, 2  # a patch's cells for glyph labels
 CHARS = [chr(c) for c in range(33, 127)]
 CHAR_CLASS = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is no glyph
 CLASSES = len(CHARS) + 1
@@ -25,7 +26,7 @@ UNKNOWN = -1  # the label of cells of which nobody knows what stands there
 
 
 def patches(image):
-    """`(patches, 1176)` as the `glm4v` image processor makes them of an image of whole blocks."""
+    """`(patches, 600)` as the `glm4v` image processor makes them of an image of whole blocks."""
     a = (np.asarray(image, np.float32) / 255 - MEAN) / STD
     h, w = a.shape[0] // PATCH, a.shape[1] // PATCH
     a = a.reshape(h // 2, 2, PATCH, w // 2, 2, PATCH, 3).transpose(0, 3, 1, 4, 6, 2, 5).reshape(h * w, 3, 1, PATCH, PATCH)
@@ -60,7 +61,7 @@ class Encoder:
         return [*self.tokenizer.encode(text).ids, self.id("<|assistant|>"), *self.newline]
 
     def turn(self, question, answer, thoughts=(), canvas=None, given=""):
-        """Ids of a turn, whether each is to be predicted, and the visual token that each was read from, or -1.
+        """Ids of a turn, whether each is to be predicted, the visual token that each was read from and its cell there, or -1.
 
         `given` is the part of the reply that is there already and not to be learnt.
         """
@@ -69,36 +70,43 @@ class Encoder:
         encoding = self.tokenizer.encode(text)
         tail = [*encoding.ids, self.id("<|endoftext|>")]
         learn = [int(start >= len(given)) for start, _ in encoding.offsets] + [1]
-        read = [-1] * len(tail)
+        read = [NOWHERE] * len(tail)
         if canvas is not None and canvas.glyphs is not None:
             glyphs = pointers.of_characters(text, canvas.words)
-            read = [_visual_token(canvas, glyphs[start]) if end == start + 1 else -1 for start, end in encoding.offsets] + [-1]
-        return head + tail, [0] * len(head) + learn, [-1] * len(head) + read
+            read = [_visual_token(canvas, glyphs[start]) if end == start + 1 else NOWHERE for start, end in encoding.offsets] + [NOWHERE]
+        tokens, cells = zip(*[NOWHERE] * len(head), *read)
+        return head + tail, [0] * len(head) + learn, tokens, cells
 
     def after(self, turns, canvas=None):
         """What follows the visual tokens: the turns side by side, as if each were the first.
 
-        Lists of equal length: ids; to be predicted or not; visual tokens read; the turn (0: before all of them);
+        Lists of equal length: ids; to be predicted or not; visual tokens read, and cells; the turn (0: before all of them);
         positions, counted from the end of the image.
         """
-        ids, learn, read, segments, places = [self.id("<|end_of_image|>")], [0], [-1], [0], [0]
+        ids, learn, read, cells, segments, places = [self.id("<|end_of_image|>")], [0], [-1], [-1], [0], [0]
         for i, turn in enumerate(turns):
             found = self.turn(*turn, canvas=canvas) if len(turn) < 4 else self.turn(*turn[:3], given=turn[3])
-            for column, more in zip((ids, learn, read), found):
+            for column, more in zip((ids, learn, read, cells), found):
                 column += more
             segments += [i + 1] * len(found[0])
             places += range(1, len(found[0]) + 1)
-        return ids, learn, read, segments, places
+        return ids, learn, read, cells, segments, places
+
+
+NOWHERE = -1, -1
 
 
 def _visual_token(canvas, glyph):
-    """The visual token in whose 28 x 28 pixels a glyph's centre lies; -1 for no glyph, or one outside."""
+    """The visual token in whose 20 x 20 pixels a glyph's centre lies, and its cell there (4 x 6, row by row); -1 for no glyph, or one outside."""
     if glyph < 0:
-        return -1
+        return NOWHERE
     _, x, y = canvas.glyphs[glyph]
     width, height = (side // (2 * PATCH) for side in canvas.image.size)
     column, row = int(x // (2 * PATCH)), int(y // (2 * PATCH))
-    return row * width + column if 0 <= column < width and 0 <= row < height else -1
+    if not (0 <= column < width and 0 <= row < height):
+        return NOWHERE
+    cell = int(y % (2 * PATCH) * CELLS_Y / PATCH) * 2 * CELLS_X + int(x % (2 * PATCH) * CELLS_X / PATCH)
+    return row * width + column, cell
 
 
 def collate(encoder, made):
@@ -114,27 +122,30 @@ def collate(encoder, made):
 def answers(encoder, encoded):
     """What `Encoder.after` gave for each sample, as tensors of one length."""
     length = -(-max(len(ids) for ids, *_ in encoded) // 16) * 16  # few lengths: each new one costs a compilation
-    padding = {"after": encoder.id("<|endoftext|>"), "learn": 0, "read": -1, "segments": -1, "places": 0}
+    padding = {"after": encoder.id("<|endoftext|>"), "learn": 0, "read": -1, "cells": -1, "segments": -1, "places": 0}
     columns = zip(padding.items(), zip(*encoded))
     batch = {name: torch.tensor([list(row) + [pad] * (length - len(row)) for row in rows]) for (name, pad), rows in columns}
     return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
 
 
-SUMS, SUMS_PER_BATCH = 0.2, 56  # share of the batches, questions in one
+SUMS = {"reckon": 0.8, "all": 0.3}  # share of a stage's batches that have no image
+IDS_PER_BATCH = 12_000
 
 
-def sums(r, encoder):
+def sums(r, sizes, encoder):
     """Questions about charts whose table is already written in the thoughts: what is left to learn is to reckon. No image."""
-    encoded = []
-    while len(encoded) < SUMS_PER_BATCH:
-        data = series_charts.Series(r, 4, False) if r.random() < 0.25 else charts.Chart(r, r.randint(2, 8), False)
+    most, encoded, longest = sizes.randint(2, 8), [], 0
+    while len(encoded) * longest < IDS_PER_BATCH:
+        data = series_charts.Series(r, min(4, most), False) if r.random() < 0.25 else charts.Chart(r, most, False)
         rows = series_charts.table(data) if isinstance(data, series_charts.Series) else charts.table(data)
         turns = [turn for turn in series_charts.questions(r, data, 20) if turn[2][:1] == (rows,)]
-        encoded += [encoder.after([(*turn, f"<think>{rows}")]) for turn in turns[:2]]
+        turns = [turn for turn in turns if len(turn[2]) > 1 or r.random() < 0.15]  # what is only to be looked up is soon learnt
+        encoded += [encoder.after([(*turn, f"<think>{rows}")]) for turn in turns[:3]]
+        longest = max((len(ids) for ids, *_ in encoded), default=0)
     return {"grid": (0, 0), "image_side": r.randint(3, 16), **answers(encoder, encoded)}
 
 
-PATCHES_PER_BATCH = 3600
+PATCHES_PER_BATCH = 4000
 
 
 def make(r, sizes, stage, encoder):
@@ -143,30 +154,42 @@ def make(r, sizes, stage, encoder):
     `sizes` chooses what and how large, and is the same in all workers, as they wait for one another; `r` chooses the rest.
     """
     easy = stage.endswith("_easy")
-    if stage == "all" and sizes.random() < SUMS:
-        return sums(r, encoder)
+    if sizes.random() < SUMS.get(stage, 0):
+        return sums(r, sizes, encoder)
     if stage.startswith("glyphs") or stage == "heads":
         return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])
     if stage.startswith("words"):
-        size, one = (sizes.randint(3, 5), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
+        size, one = (sizes.randint(4, 7), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
     elif stage.startswith("lines"):
-        size, one = (sizes.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, easy)
+        size, one = (sizes.randint(6, 17), 1), lambda w, h: samples.text_lines(r, w, h, easy)
     else:
         size, one = _easy(sizes, r) if easy else _mixed(sizes, r)
     width, height = size[0] * samples.UNIT, size[1] * samples.UNIT
     n = PATCHES_PER_BATCH // (width * height // PATCH**2)
-    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(4, min(n, 96)))])
+    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(3, min(n, 96)))])
 
 
 def _stretched(r, one, width, height, easy):
     """A sample drawn at another size and resized: real images are seldom a whole number of patches."""
-    if easy or r.random() < 0.4 or one.__name__ == "as_drawn":
+    if one.__name__ == "as_drawn":
+        canvas, turns = one()
+        canvas.fit(width, height)
+    elif easy or r.random() < 0.4:
         canvas, turns = one(width, height)
     else:
         x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
         canvas, turns = one(int(width * x), int(height * y))
         canvas.fit(width, height)
+    turns = _one_table(turns)
     return canvas, _in_conversation(turns) if len(turns) > 1 and r.random() < 0.12 else turns
+
+
+def _one_table(turns):
+    """Up to three turns of which one at most writes the chart's table: a second time would teach nothing new."""
+    def is_table(question, _, thoughts=()):
+        return question == "Convert the chart to a table." or any(" | " in part for part in thoughts) and "color" not in question
+    tables = [turn for turn in turns if is_table(*turn)]
+    return tables[:1] + [turn for turn in turns if turn not in tables][:2]
 
 
 def _in_conversation(turns):
@@ -176,25 +199,25 @@ def _in_conversation(turns):
 
 
 def _mixed(sizes, r):
-    """Charts above all, lines, paragraphs and images without text; a size in units of 28 pixels, and what draws it."""
+    """Charts above all, lines, paragraphs and images without text; a size in units of 20 pixels, and what draws it."""
     kind, between = sizes.random(), sizes.randint
     if kind < 0.04:
-        return (between(4, 12), between(3, 10)), lambda w, h: samples.without_text(r, w, h)
+        return (between(6, 17), between(4, 14)), lambda w, h: samples.without_text(r, w, h)
     if kind < 0.16:
         if sizes.random() < 0.2:
-            return (between(4, 12), 1), lambda w, h: samples.text_lines(r, w, h)
-        return (between(3, 20), sizes.choice([1, 1, 2])), lambda w, h: samples.single_line(r, w, h)
+            return (between(6, 17), sizes.choice([1, 2])), lambda w, h: samples.text_lines(r, w, h)
+        return (between(4, 28), sizes.choice([1, 2, 2, 2])), lambda w, h: samples.single_line(r, w, h)
     if kind < 0.45:
-        return (between(6, 12), between(2, 7)), lambda w, h: samples.text_lines(r, w, h)
+        return (between(8, 17), between(3, 10)), lambda w, h: samples.text_lines(r, w, h)
     if kind < 0.51:
-        return (between(6, 14), between(4, 10)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
+        return (between(8, 20), between(6, 14)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
     if kind < 0.69 and matplotlib_charts.drawn():
-        width, height = sizes.choice(list(matplotlib_charts.drawn()))
-        return (width // samples.UNIT, height // samples.UNIT), _as_drawn(r)
+        size = sizes.choice(list(matplotlib_charts.drawn()))
+        return _units(*size), _as_drawn(r, *size)
     if kind < 0.76:
         width, height = sizes.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
-        draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, turns=4, labelled=False)
-        return (width // samples.UNIT, height // samples.UNIT), lambda w, h: draw(r, w, h)
+        draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, labelled=False)
+        return _units(width, height), lambda w, h: draw(r, w, h)
     return _chart(sizes, r)
 
 
@@ -202,20 +225,25 @@ def _easy(sizes, r):
     """Lines in plain fonts, simple charts, and a few images without text."""
     kind = sizes.random()
     if kind < 0.05:
-        return (sizes.randint(4, 10), sizes.randint(3, 8)), lambda w, h: samples.without_text(r, w, h)
+        return (sizes.randint(6, 14), sizes.randint(4, 11)), lambda w, h: samples.without_text(r, w, h)
     if kind < 0.33:
-        return (sizes.randint(4, 12), 1), lambda w, h: samples.text_lines(r, w, h, r.random() < 0.5)
+        return (sizes.randint(6, 17), 1), lambda w, h: samples.text_lines(r, w, h, r.random() < 0.5)
     return _chart(sizes, r, True)
 
 
 def _chart(sizes, r, easy=False):
     width, height = sizes.choice(samples.CHART_SIZES if sizes.random() < (0.6 if easy else 0.8) else samples.LARGE_CHART_SIZES)
-    return (width // samples.UNIT, height // samples.UNIT), lambda w, h: samples.chart(r, w, h, easy, turns=4)
+    return _units(width, height), lambda w, h: samples.chart(r, w, h, easy)
 
 
-def _as_drawn(r):
+def _units(width, height):
+    """The size that preprocessing gives an image, in units."""
+    return round(width / samples.UNIT), round(height / samples.UNIT)
+
+
+def _as_drawn(r, width, height):
     """A chart of another program's, which has one size."""
-    def as_drawn(width, height):
+    def as_drawn():
         return samples.drawn_chart(r, width, height)
     return as_drawn
 

@@ -65,7 +65,8 @@ class Canvas:
         x, y = width / self.image.width, height / self.image.height
         self.image = self.image.resize((width, height), Image.BICUBIC)
         self.draw = ImageDraw.Draw(self.image)
-        self.glyphs = [(char, gx * x, gy * y) for char, gx, gy in self.glyphs]
+        if self.glyphs is not None:
+            self.glyphs = [(char, gx * x, gy * y) for char, gx, gy in self.glyphs]
 
     @staticmethod
     def _baseline(y, font, vertical):

@@ -1,6 +1,6 @@
 """Simple charts drawn directly, with questions whose answers follow from the data."""
 from canvas import Canvas, choose_font
-from thoughts import added, colours, compared, counted, running, subtracted
+from thoughts import added, colours, compared, counted, extreme, subtracted
 from words import categories, title as make_title
 
 COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44), "orange": (255, 127, 14), "purple": (148, 103, 189),
@@ -173,7 +173,7 @@ def _about_values(r, chart):
     names, values, numbers = chart.names, chart.values, chart.numbers()
     high, low = numbers.index(max(numbers)), numbers.index(min(numbers))
     i, j = r.sample(range(len(names)), 2)
-    rows, highest, lowest = table(chart), running(values), running(values, lowest=True)
+    rows, highest, lowest = table(chart), extreme(names, values), extreme(names, values, lowest=True)
     found = [(f"What is the value of {names[k]}?", values[k], (rows,)) for k in r.sample(range(len(names)), min(2, len(names)))]
     found += [("What is the highest value?", values[high], (rows, highest)), ("What is the lowest value?", values[low], (rows, lowest))]
     if numbers.count(max(numbers)) == 1:
@@ -181,11 +181,11 @@ def _about_values(r, chart):
     if numbers.count(min(numbers)) == 1:
         found.append(("Which category has the lowest value?", names[low], (rows, lowest)))
     if numbers[i] != numbers[j]:
-        found.append((f"Is {names[i]} greater than {names[j]}?", "Yes" if numbers[i] > numbers[j] else "No", (rows, compared(values[i], values[j]))))
+        found.append((f"Is {names[i]} greater than {names[j]}?", "Yes" if numbers[i] > numbers[j] else "No", (rows, compared((names[i], values[i]), (names[j], values[j])))))
     if len(set(chart.colours)) == len(names) and chart.kind != "line":
         found.append((f"What is the color of {names[i]}?", chart.colours[i], (colours(names, chart.colours),)))
     if all("." not in v for v in values):
-        a, b = int(values[i]), int(values[j])
-        found.append((f"What is the sum of {names[i]} and {names[j]}?", str(a + b), (rows, added([a, b]))))
-        found.append((f"What is the difference between {names[i]} and {names[j]}?", str(abs(a - b)), (rows, subtracted(a, b))))
+        pair, a, b = (names[i], names[j]), int(values[i]), int(values[j])
+        found.append((f"What is the sum of {names[i]} and {names[j]}?", str(a + b), (rows, added(pair, [a, b]))))
+        found.append((f"What is the difference between {names[i]} and {names[j]}?", str(abs(a - b)), (rows, subtracted(pair, a, b))))
     return found

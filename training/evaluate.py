@@ -99,7 +99,7 @@ def no_text(r):
 
 
 def ask(binary, model, image, prompt):
-    command = [binary, "ask", image, "-p", prompt, "--json", "-q", "--temperature", "0", "--max-tokens", "300"]
+    command = [binary, "ask", image, "-p", prompt, "--json", "-q", "--temperature", "0", "--max-tokens", "1000"]
     done = subprocess.run(command + (["--model", model] if model else []), capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["text"].strip()
 

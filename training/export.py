@@ -33,7 +33,8 @@ CHAT_TEMPLATE = """[gMASK]<sop>
 {%- if add_generation_prompt %}<|assistant|>
 {% endif %}"""
 
-SMALLEST, LARGEST = 28 * 28 * 3, 28 * 28 * 1000  # pixels of an image; the config counts them twice, for two frames
+BLOCK = VISION["patch_size"] * VISION["spatial_merge_size"]
+SMALLEST, LARGEST = BLOCK * BLOCK * 3, BLOCK * BLOCK * 2000  # pixels of an image; the config counts them twice, for two frames
 
 
 def config(ids):
@@ -71,9 +72,9 @@ def export(run, out):
     cfg = config(ids)
     write_json(out, "config.json", cfg)
     write_json(out, "tokenizer_config.json", tokenizer_config(tokenizer))
-    write_json(out, "generation_config.json", {"do_sample": False, "eos_token_id": cfg["text_config"]["eos_token_id"], "pad_token_id": ids["<|endoftext|>"], "max_new_tokens": 512})
+    write_json(out, "generation_config.json", {"do_sample": False, "eos_token_id": cfg["text_config"]["eos_token_id"], "pad_token_id": ids["<|endoftext|>"], "max_new_tokens": 1024})
     write_json(out, "preprocessor_config.json", {
-        "size": {"shortest_edge": 2 * SMALLEST, "longest_edge": 2 * LARGEST}, "do_rescale": True, "patch_size": 14, "temporal_patch_size": 2, "merge_size": 2,
+        "size": {"shortest_edge": 2 * SMALLEST, "longest_edge": 2 * LARGEST}, "do_rescale": True, "patch_size": VISION["patch_size"], "temporal_patch_size": 2, "merge_size": 2,
         "image_mean": [float(f"{v:.8f}") for v in batches.MEAN], "image_std": [float(f"{v:.8f}") for v in batches.STD],
         "processor_class": "Glm4vProcessor", "image_processor_type": "Glm4vImageProcessor"})
     with open(os.path.join(out, "chat_template.jinja"), "w", encoding="utf-8") as f:
@@ -94,7 +95,7 @@ def check(out):
     reference, loading = Glm4vForConditionalGeneration.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
     assert not loading["missing_keys"] and not loading["unexpected_keys"], loading
     encoder = batches.Encoder(Tokenizer.from_file(os.path.join(out, "tokenizer.json")))
-    canvas, turns = samples.chart(random.Random(5), 252, 196)
+    canvas, turns = samples.chart(random.Random(5), 260, 200)
     batch = batches.collate(encoder, [(canvas, turns[:1])])
     h, w = batch["grid"]
     with torch.no_grad():

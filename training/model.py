@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-VISION = dict(depth=4, hidden_size=256, num_heads=4, out_hidden_size=256, intermediate_size=512, image_size=336, patch_size=14,
+VISION = dict(depth=4, hidden_size=256, num_heads=4, out_hidden_size=256, intermediate_size=512, image_size=240, patch_size=10,
               spatial_merge_size=2, temporal_patch_size=2, in_channels=3, rms_norm_eps=1e-5, hidden_act="silu", attention_bias=False,
               attention_dropout=0.0, initializer_range=0.02, model_type="glm4v_vision")
 TEXT = dict(hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
@@ -56,12 +56,12 @@ def _rotate_halves(x, cos, sin):
 
 
 class Tower(nn.Module):
-    """Patches `(batch, patches, 1176)` of images with the same grid to features and visual tokens."""
+    """Patches `(batch, patches, 600)` of images with the same grid to features and visual tokens."""
 
     def __init__(self):
         super().__init__()
-        c, out, inner = VISION["hidden_size"], VISION["out_hidden_size"], VISION["intermediate_size"]
-        self.patch_embed = nn.ModuleDict({"proj": nn.Conv3d(3, c, (2, 14, 14), (2, 14, 14))})
+        c, out, inner, side = VISION["hidden_size"], VISION["out_hidden_size"], VISION["intermediate_size"], VISION["patch_size"]
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv3d(3, c, (2, side, side), (2, side, side))})
         self.post_conv_layernorm = rms_norm(c)
         self.embeddings = nn.ModuleDict({"position_embedding": nn.Embedding(24 * 24, c)})
         self.blocks = nn.ModuleList(VisionBlock() for _ in range(VISION["depth"]))
@@ -98,6 +98,13 @@ class Tower(nn.Module):
         x = F.linear(features.view(b, n // 4, 4 * c), weight, self.downsample.bias)
         x = F.gelu(self.merger["post_projection_norm"](self.merger["proj"](x)))
         return self.merger["down_proj"](F.silu(self.merger["gate_proj"](x)) * self.merger["up_proj"](x))
+
+
+def resized_kernel(weight, side):
+    """A patch convolution `(out, 3, 2, s, s)` for patches of another size, which sees in an image what the old one saw in it enlarged."""
+    old = weight.shape[-1]
+    enlarge = F.interpolate(torch.eye(side)[None, :, None], size=(1, old), mode="bicubic", align_corners=False)[0, :, 0]  # (side, old)
+    return enlarge @ weight.float() @ enlarge.T
 
 
 def block_order(h, w):
@@ -148,18 +155,19 @@ class Decoder(nn.Module):
         self.norm = rms_norm(TEXT["hidden_size"])
 
     def forward(self, x, positions, hidden):
-        """`x` `(batch, length, hidden)`, `positions` `(3, batch, length)` -> normed hidden states, and each layer's shares."""
+        """`x` `(batch, length, hidden)`, `positions` `(3, batch, length)` -> normed hidden states, each layer's states and shares."""
         rotated = int(TEXT["hidden_size"] // TEXT["num_attention_heads"] * TEXT["partial_rotary_factor"])
         inv = 1.0 / (TEXT["rope_theta"] ** (torch.arange(0, rotated, 2).float() / rotated))
         angles = positions[..., None].float() * inv  # (3, batch, length, rotated / 2)
         parts = angles.split(TEXT["rope_scaling"]["mrope_section"], -1)
         angles = torch.cat([part[i % 3] for i, part in enumerate(parts)], -1)
         cos, sin = angles.cos()[:, None], angles.sin()[:, None]
-        shares = []
+        states, shares = [], []
         for layer in self.layers:
             x, seen = layer(x, cos, sin, hidden)
+            states.append(x)
             shares.append(seen)
-        return self.norm(x), shares
+        return self.norm(x), states, shares
 
 
 class Nano(nn.Module):
@@ -176,7 +184,7 @@ class Nano(nn.Module):
         return self.model["visual"]
 
     def answer_states(self, before, visual, after, segments, places, h, w):
-        """Hidden states `(batch, length, hidden)` of: ids before the image, visual tokens, ids after it; and each layer's shares.
+        """Hidden states `(batch, length, hidden)` of: ids before the image, visual tokens, ids after it; and each layer's states and shares.
 
         `segments` and `places` are those of `batches.Encoder.after`: ids see all that stands before the turns, and their own
         turn. `h` and `w` are the image's height and width in visual tokens; where there is none, the positions that it took.

@@ -18,12 +18,12 @@ from canvas import Canvas, EASY_FONTS, load_font
 
 STEPS = 16
 PROMPT = "Text Recognition:"
-WIDTH, HEIGHT = 112, 28  # pixels: four visual tokens
+WIDTH, HEIGHT = 120, 20  # pixels: six visual tokens
 
 
 def picture(path):
     canvas = Canvas(WIDTH, HEIGHT)
-    canvas.text((5, 4), "Total 42.50", load_font(EASY_FONTS[0], 16))
+    canvas.text((6, 0), "Total 42.50", load_font(EASY_FONTS[0], 16))
     canvas.image.save(path)
 
 

@@ -1,4 +1,4 @@
-"""Samples: an image whose sides are multiples of 28 pixels, glyph centres, and (prompt, answer) turns."""
+"""Samples: an image whose sides training makes multiples of 20 pixels, glyph centres, and (prompt, answer) turns."""
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -11,10 +11,10 @@ from words import token, word
 
 OCR = "Text Recognition:"
 DESCRIBE = "Describe this image."
-UNIT = 28
+UNIT = 20
 
 
-def dense_text(r, easy, width=168, height=112, test=False):
+def dense_text(r, easy, width=180, height=120, test=False):
     """A crop full of text, for the tower alone: every line filled, any offset."""
     background, ink = colours(r, easy)
     canvas = Canvas(width, height, background)
@@ -117,7 +117,7 @@ def without_text(r, width, height):
     return canvas, [(DESCRIBE, answer + " No text.")] if r.random() < 0.6 else [(OCR, "No text.")]
 
 
-def drawn_chart(r, width, height, turns=4):
+def drawn_chart(r, width, height, turns=7):
     """One of the charts that matplotlib or Vega drew beforehand, with questions of its own each time."""
     pixels, data, *drawn = r.choice(matplotlib_charts.drawn()[width, height])
     canvas = Canvas(1, 1)
@@ -131,7 +131,7 @@ def drawn_chart(r, width, height, turns=4):
     return canvas, series_charts.questions(r, data, turns)
 
 
-def series_chart(r, width, height, test=False, turns=4):
+def series_chart(r, width, height, test=False, turns=7):
     """A chart of several series, or a scatter plot."""
     data = series_charts.Scatter(r, test) if r.random() < 0.2 else series_charts.Series(r, 4, test)
     while isinstance(data, series_charts.Series) and series_charts.crowded(data, width):
@@ -143,7 +143,7 @@ CHART_SIZES = [(224, 168), (252, 196), (280, 196), (308, 224), (336, 252)]
 LARGE_CHART_SIZES = [(392, 308), (448, 336)]
 
 
-def chart(r, width, height, easy=False, test=False, turns=5, labelled=True):
+def chart(r, width, height, easy=False, test=False, turns=7, labelled=True):
     most = 4 if width < 280 else 6 if width < 400 else 8
     data = charts.Chart(r, most, test, easy, labelled)
     canvas = charts.draw(r, data, width, height, easy, test)

@@ -1,7 +1,7 @@
 """Charts of several series (grouped and stacked bars, several lines) and scatter plots, with their questions."""
 import charts
 from canvas import Canvas, choose_font
-from thoughts import added, colours, counted, running
+from thoughts import added, colours, counted, extreme
 from words import CITIES, FRUITS, GOODS, categories, title as make_title, word
 
 KINDS = {"grouped": "grouped bar chart", "stacked": "stacked bar chart", "lines": "line chart", "scatter": "scatter plot"}
@@ -173,11 +173,11 @@ def _about_series(r, data):
     found += [("What is the title of the chart?", data.title, ()), ("What type of chart is this?", KINDS[data.kind], ()),
               ("How many series are there?", str(len(data.series)), ()), ("How many categories are there?", str(len(data.names)), (counted(data.names),)),
               (f"What is the color of {data.series[s]}?", data.colours[s], (colours(data.series, data.colours),)),
-              (f"What is the sum of {data.names[c]}?", str(sum(column)), (rows, added(column)))]
+              (f"What is the sum of {data.names[c]}?", str(sum(column)), (rows, added(data.series, column)))]
     if row.count(max(row)) == 1:
-        found.append((f"Which category has the highest value of {data.series[s]}?", data.names[row.index(max(row))], (rows, running(data.values[s]))))
+        found.append((f"Which category has the highest value of {data.series[s]}?", data.names[row.index(max(row))], (rows, extreme(data.names, data.values[s]))))
     if column.count(max(column)) == 1:
-        found.append((f"Which series has the highest value in {data.names[c]}?", data.series[column.index(max(column))], (rows, running([v[c] for v in data.values]))))
+        found.append((f"Which series has the highest value in {data.names[c]}?", data.series[column.index(max(column))], (rows, extreme(data.series, [v[c] for v in data.values]))))
     return found, [("Convert the chart to a table.", table(data), ()), ("Describe this image.", describe(data), ())]
 
 

@@ -28,21 +28,25 @@ import batches
 import matplotlib_charts
 import model as graph
 import tokens
-from model import VISION, Nano
+from model import TEXT, VISION, Nano
 from optim import Muon, split_parameters
 
 # (stage, share of the whole time, weight of the glyph loss)
 STAGES = [("glyphs_easy", 0.04, 1.0), ("glyphs", 0.14, 1.0), ("lines_easy", 0.05, 0.5), ("lines", 0.12, 0.5), ("all", 0.65, 0.3)]
 MUON_LR, ADAM_LR = 0.02, 2e-3
 POINTERS, POINTER_WEIGHT = [(2, 1), (3, 2)], 0.1  # (decoder layer, head) that look where the next character stands
+PLACE_LAYER, PLACE_WEIGHT = 2, 0.1  # the decoder layer from whose states the next character's cell in its visual token is told
+ROW = VISION["spatial_merge_size"] * batches.CELLS_X  # cells
+PATCHES = "model.visual.patch_embed.proj.weight"
 SAVE_EVERY = 120  # seconds
 
 
 class Trainee(nn.Module):
-    """The model with two heads that read glyphs, off the tower's features and off the visual tokens.
+    """The model with two heads that read glyphs, off the tower's features and off the visual tokens, and one that tells where.
 
     The second makes the projector pass on what the tower has read; without it the decoder has to
-    teach the projector to do so, which takes long. The heads are not exported.
+    teach the projector to do so, which takes long. The third makes the decoder know the line and the
+    column inside a visual token, where two lines may stand. The heads are not exported.
     """
 
     def __init__(self, vocab, freeze_tower=False):
@@ -53,6 +57,7 @@ class Trainee(nn.Module):
         cells = batches.CELLS_X * batches.CELLS_Y * batches.CLASSES
         self.glyph_head = nn.Linear(VISION["hidden_size"], cells)
         self.token_head = nn.Linear(VISION["out_hidden_size"], VISION["spatial_merge_size"] ** 2 * cells)
+        self.place_head = nn.Linear(TEXT["hidden_size"], VISION["spatial_merge_size"] ** 2 * batches.CELLS_X * batches.CELLS_Y)
 
     def losses(self, batch):
         if "patches" in batch:
@@ -73,7 +78,7 @@ class Trainee(nn.Module):
         return out
 
     def _of_answers(self, batch, visual, h, w):
-        states, shares = self.nano.answer_states(batch["before"], visual, batch["after"], batch["segments"], batch["places"], h, w)
+        states, between, shares = self.nano.answer_states(batch["before"], visual, batch["after"], batch["segments"], batch["places"], h, w)
         start = states.shape[1] - batch["after"].shape[1]
         learn = batch["learn"][:, 1:] == 1
         logits = self.nano.logits(states[:, start:-1][learn])
@@ -84,6 +89,10 @@ class Trainee(nn.Module):
             column = batch["before"].shape[1] + batch["read"][:, 1:][sample, place]
             found = torch.stack([shares[layer][sample, head, start + place, column].float() for layer, head in POINTERS])
             out["pointer"] = -(found + 1e-4).log().mean()
+            cells = self.place_head(between[PLACE_LAYER][sample, start + place])
+            wanted = batch["cells"][:, 1:][sample, place]
+            out["place"] = F.cross_entropy(cells, wanted)
+            out["place_accuracy"] = (cells.argmax(-1) // ROW == wanted // ROW).float().mean().detach()
         return out
 
     def _glyph_loss(self, head, features, glyphs):
@@ -105,7 +114,7 @@ def is_tower(name):
 
 def is_head(name):
     """Whether a parameter reads glyphs and is thrown away after training."""
-    return "glyph_head" in name or "token_head" in name
+    return "glyph_head" in name or "token_head" in name or "place_head" in name
 
 
 def compile_blocks():
@@ -137,7 +146,7 @@ def learning_rate(share, decay):
 def total(losses, glyph_weight, freeze_tower=False):
     """The loss that is learnt from."""
     glyphs = losses.get("token_glyph", 0.0) + (0.0 if freeze_tower else losses.get("glyph", 0.0))
-    return losses.get("answer", 0.0) + losses.get("sums_answer", 0.0) + POINTER_WEIGHT * losses.get("pointer", 0.0) + glyph_weight * glyphs
+    return losses.get("answer", 0.0) + losses.get("sums_answer", 0.0) + POINTER_WEIGHT * losses.get("pointer", 0.0) + PLACE_WEIGHT * losses.get("place", 0.0) + glyph_weight * glyphs
 
 
 def rank():
@@ -188,6 +197,7 @@ class Run:
             self.model.load_state_dict(torch.load(start, weights_only=True)["model"])
         if folder_of_model:
             weights = load_file(os.path.join(folder_of_model, "model.safetensors"))
+            weights[PATCHES] = graph.resized_kernel(weights[PATCHES], VISION["patch_size"])
             self.model.nano.load_state_dict({k: v.float() for k, v in weights.items()})
         if tower:
             read = torch.load(tower, weights_only=True)["model"]

@@ -5,7 +5,10 @@
 
 use candle_core::{Device, Tensor};
 use glm4v_fusion::parity::{CaseReport, run};
-use glm4v_fusion::{CacheType, FloatType, GenerateOptions, LoadOptions, Model};
+use glm4v_fusion::{
+    CacheType, FloatType, GenerateOptions, LoadOptions, Model, Quantisation, export,
+};
+use glm4v_weights::{BlockType, Checkpoint};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs;
@@ -160,6 +163,104 @@ fn an_eight_bit_cache_is_near_the_exact_one() {
             assert_eq!(exact.id, rounded.id, "{name}");
             let difference = (exact.log_probability - rounded.log_probability).abs();
             assert!(difference > 0.0 && difference < 0.1, "{name}: {difference}");
+        }
+    }
+}
+
+/// A GGUF file that asks for a scaling of positions which we don't compute is refused by the key,
+/// where llama.cpp would compute other logits than we did.
+#[test]
+fn scalings_of_positions_that_gguf_asks_for_are_followed_or_refused() {
+    let folder = copy_of(&fixtures("yarn"), &["frequencies.json"]);
+    for file in ["model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(fixtures("goldens/glm4").join(file), folder.path().join(file)).unwrap();
+    }
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let path = folder.path().join("scaled.gguf");
+    export(&checkpoint, &path, BlockType::Q8_0, &mut |_, _| ()).unwrap();
+    let good = fs::read(&path).unwrap();
+    let load = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        Model::load(path.to_str().unwrap(), &LoadOptions::default())
+            .map(|model| model.info().context_length)
+    };
+    let replaced = |from: &str, to: &str| {
+        let mut bytes = good.clone();
+        let at = bytes.windows(from.len()).position(|found| found == from.as_bytes()).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes
+    };
+    let (yarn, none) = ("\x04\0\0\0\0\0\0\0yarn", "\x04\0\0\0\0\0\0\0none");
+    assert_eq!(load(&good).unwrap(), 128);
+    assert!(load(&replaced(yarn, none)).is_ok());
+    assert!(load(&with_number(&good, "glm4.rope.scaling.attn_factor", 1.0)).is_ok());
+    for (bytes, told) in [
+        (replaced(yarn, "\x04\0\0\0\0\0\0\0ntkx"), "rope.scaling.type"),
+        // Without a type the factor divides positions.
+        (replaced("scaling.type", "scaling.kind"), "rope.scaling.factor"),
+        (with_number(&good, "glm4.rope.scaling.attn_factor", 1.5), "attn_factor"),
+        (with_number(&good, "glm4.rope.scaling.yarn_ext_factor", 0.0), "yarn_ext_factor"),
+        (with_number(&good, "glm4.rope.scaling.yarn_log_multiplier", 0.1), "yarn_log_multiplier"),
+    ] {
+        let error = load(&bytes).unwrap_err().to_string();
+        assert!(error.contains("scaled.gguf") && error.contains(told), "{error}");
+    }
+}
+
+/// A GGUF file with one number more in its metadata, and a pair that fills up to 32 bytes, in which
+/// tensors are aligned.
+fn with_number(file: &[u8], key: &str, value: f32) -> Vec<u8> {
+    const F32: u32 = 6;
+    const U8: u32 = 0;
+    let pair = |key: &str, kind: u32, value: &[u8]| {
+        [&(key.len() as u64).to_le_bytes()[..], key.as_bytes(), &kind.to_le_bytes(), value].concat()
+    };
+    let mut pairs = pair(key, F32, &value.to_le_bytes());
+    let fill = (pairs.len() + 13 + 1).next_multiple_of(32) - pairs.len() - 13;
+    pairs.extend(pair(&"x".repeat(fill), U8, &[0]));
+    let count = u64::from_le_bytes(file[16..24].try_into().unwrap()) + 2;
+    [&file[..16], &count.to_le_bytes(), &pairs, &file[24..]].concat()
+}
+
+/// What rounding to a type may cost, from the type's own step.
+///
+/// The largest of 32 random numbers is 2.4 times their deviation, of 256 3.0 times, and 32 span 4.1
+/// times. So the step is `2.4 / 2^(bits-1)`, or `4.1 / (2^bits - 1)` where a block has a least value
+/// too, and `step^2 / 12` the mean square of a uniform error; what is multiplied is rounded to 8
+/// bits as well. Each of 40 matrices in a row adds that share of the numbers' square, so logits of
+/// deviation 2 move by `160 error` in square, and half of that is the divergence. The bound is four
+/// times as much, for norms amplify, and twelve times with experts, of which a rounded number may
+/// choose another; and at most 1, a quarter of what parts two unrelated distributions like these.
+#[test]
+fn quantised_models_stay_within_the_bounds_of_their_types() {
+    let step = |width: f64, levels: f64| (width / levels).powi(2) / 12.0;
+    let bytes = step(2.4, 127.0);
+    for (quant, error) in [
+        (Quantisation::Int8, 2.0 * step(3.0, 127.0) - bytes),
+        (BlockType::Q8_0.into(), bytes),
+        (BlockType::Q5_1.into(), step(4.1, 31.0)),
+        (BlockType::Q5_0.into(), step(2.4, 16.0)),
+        (BlockType::Q4_1.into(), step(4.1, 15.0)),
+        (BlockType::Q4_0.into(), step(2.4, 8.0)),
+    ] {
+        let options = LoadOptions { quant: Some(quant), ..LoadOptions::default() };
+        let names = ["glm", "glm_1m", "glm4", "glm4v", "glm46v", "glm4v_9b", "glm_ocr"];
+        for name in names.into_iter().chain(["glm4v_moe", "glm46v_moe"]) {
+            let times = if name.ends_with("_moe") { 12.0 } else { 4.0 };
+            let bound = f64::min(times * 80.0 * (error + bytes), 1.0);
+            let (mut rows, mut sum) = (0, 0.0);
+            for report in reports(&fixtures("goldens").join(name), &options) {
+                let stages = report.stages.iter().filter(|stage| stage.stage == "logits");
+                for found in stages.filter_map(|stage| stage.divergence) {
+                    rows += found.rows;
+                    sum += found.kl * found.rows as f64;
+                }
+            }
+            let mean = sum / rows as f64;
+            assert!(
+                rows > 10 && mean > 0.0 && mean <= bound,
+                "{name} {quant:?}: {mean} of {bound}"
+            );
         }
     }
 }

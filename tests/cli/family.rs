@@ -1,17 +1,8 @@
-//! What the family's models can do beyond plain answers: boxes, grammars, tools, videos.
+//! What the family's models can do beyond plain answers: boxes, grammars, tools, thoughts.
 
-use crate::{fixture, glm4v_tiny, picture, run};
+use crate::{file, fixture, glm4v_tiny, picture, run};
 use serde_json::{Value, json};
 use std::fs;
-
-/// A file of this text in a folder of its own.
-fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(name);
-    fs::write(&path, text).unwrap();
-    let path = path.to_str().unwrap().to_owned();
-    (folder, path)
-}
 
 #[test]
 fn boxes_are_given_in_pixels_and_drawn() {
@@ -89,31 +80,6 @@ fn a_tool_to_allow_must_be_in_the_file() {
 }
 
 #[test]
-fn a_video_is_described_from_frames_a_gif_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    for frame in 0..4 {
-        let from = fixture(&format!("goldens/glm4v/video_v0_f{frame}.png"));
-        fs::copy(from, folder.path().join(format!("{frame}.png"))).unwrap();
-    }
-    let describe = |video: &str, more: &[&str]| {
-        let command = &mut glm4v_tiny();
-        command.args(["describe", "--json", "--max-tokens", "3", "--video", video]).args(more);
-        run(command)
-    };
-    let frames = folder.path().to_str().unwrap();
-    let run = describe(frames, &["--video-fps", "2"]);
-    assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let line = &run.json_lines()[0];
-    assert_eq!(line["prompt"], "Describe this video.");
-    assert!(line["tokens"]["image"].as_u64().unwrap() > 0);
-
-    let (_kept, nonsense) = file("clip.mp4", "no video");
-    let run = describe(&nonsense, &[]);
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("clip.mp4") && run.stderr.contains("ffmpeg"), "{}", run.stderr);
-}
-
-#[test]
 fn boxes_are_drawn_into_a_folder_and_never_over_an_image() {
     let folder = tempfile::tempdir().unwrap();
     let image = |name: &str| {
@@ -159,4 +125,21 @@ fn a_grammar_that_cannot_be_followed_is_told_once_with_its_file() {
         assert_eq!(run.stderr.matches(&path).count(), 1, "{}", run.stderr);
         assert!(!run.stderr.contains("<state>"), "{}", run.stderr);
     }
+}
+
+/// The template that GLM-4.5V's checkpoints bring takes the switch: `/nothink` and empty thoughts
+/// make the prompt longer. Without the switch the model thinks.
+#[test]
+fn thinking_is_switched_through_the_template() {
+    let tokens = |switch: &[&str]| {
+        let command = &mut glm4v_tiny();
+        command.args(["ask", &picture(), "-p", "What is it?", "--json", "--max-tokens", "2"]);
+        command.env("GLM4V_MODEL", fixture("goldens/glm46v")).args(switch);
+        let run = run(command);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        run.json_lines()[0]["tokens"]["prompt"].as_u64().unwrap()
+    };
+    let (own, on, off) = (tokens(&[]), tokens(&["--think"]), tokens(&["--no-think"]));
+    assert_eq!(on, own);
+    assert!(off > on, "{off} {on}");
 }

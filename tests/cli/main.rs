@@ -24,6 +24,8 @@ mod parity;
 mod remote;
 mod score;
 mod shell;
+mod tools;
+mod videos;
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -42,6 +44,15 @@ fn tiny() -> String {
 /// A small picture that every model takes.
 fn picture() -> String {
     fixture("goldens/glm4v/one_image_0.png")
+}
+
+/// A file of this text in a folder of its own.
+fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
 }
 
 /// The program with the built-in model, away from the user's caches and from the network.

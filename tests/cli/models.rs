@@ -1,5 +1,6 @@
 //! `models`: list, path, inspect, pull. What the hub does is tested in the weights crate.
 
+use crate::hub_server::{Hub, ID};
 use crate::{fixture, glm4v, run, tiny};
 
 #[test]
@@ -103,4 +104,29 @@ fn quantised_files_get_a_name_that_loads_and_overwrite_nothing() {
     assert_eq!(taken.code, Some(1));
     assert!(taken.stderr.contains("mmproj-nano.gguf"), "{}", taken.stderr);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_model_on_the_hub_is_inspected_before_it_is_downloaded() {
+    let names = ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+    let read = |name: &str| std::fs::read(fixture(&format!("goldens/glm4v/{name}"))).unwrap();
+    let hub = Hub::start(names.map(|name| (name.to_owned(), read(name))).into());
+    let home = tempfile::tempdir().unwrap();
+    let inspect = |offline: &str| {
+        let mut command = glm4v();
+        command.env("HF_HOME", home.path()).env("HF_ENDPOINT", hub.endpoint());
+        command.env("HF_HUB_OFFLINE", offline).env_remove("HF_TOKEN");
+        run(command.args(["models", "inspect", ID, "--json"]))
+    };
+    let remote = inspect("0");
+    assert_eq!(remote.code, Some(0), "{}", remote.stderr);
+    assert!(remote.stderr.contains("not in the cache"), "{}", remote.stderr);
+    let local = run(glm4v().args(["models", "inspect", &tiny(), "--json"]));
+    let (remote, local) = (&remote.json_lines()[0], &local.json_lines()[0]);
+    for field in ["memory", "stored", "modules", "parameters", "cache_per_token", "prompt"] {
+        assert_eq!(remote[field], local[field], "{field}");
+    }
+    assert_eq!(remote["fits"].as_object().unwrap().len(), local["fits"].as_object().unwrap().len());
+    // The weights did not come with it.
+    assert_eq!(inspect("1").code, Some(1));
 }

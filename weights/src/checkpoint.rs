@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use glm4v_kernels::MappedFile;
+use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use crate::{Files, Gguf, StoredType, Weights, WeightsError, header};
@@ -63,6 +64,17 @@ pub struct Checkpoint {
     parts: Arc<[Bytes]>,
     /// Whether every tensor that is asked for exists, filled with random values.
     random: bool,
+}
+
+/// The beginning of a weight file that is elsewhere.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// The file, as error messages call it.
+    pub(crate) file: String,
+    /// Its first bytes, the whole header among them.
+    pub(crate) bytes: Vec<u8>,
+    /// Bytes of the whole file, where known.
+    pub(crate) file_size: Option<u64>,
 }
 
 /// The bytes of a weight file.
@@ -126,11 +138,24 @@ impl Checkpoint {
         let mut tensors = BTreeMap::new();
         for name in weight_files(&files)? {
             let bytes = open_weights(&files, &name)?;
-            add_tensors(&mut tensors, bytes.as_slice(), parts.len(), files.describe(&name))?;
+            let file = files.describe(&name);
+            let header = header::read(bytes.as_slice(), &file)?;
+            add_tensors(&mut tensors, &header, parts.len(), &file)?;
             parts.push(bytes);
         }
         let tensors = tensors.into_values().collect();
         Ok(Self { files, tensors, parts: parts.into(), random: false })
+    }
+
+    /// A checkpoint of which only the headers are there: tensors have no bytes.
+    pub(crate) fn of_headers(files: Files, headers: &[Header]) -> Result<Self, WeightsError> {
+        let mut tensors = BTreeMap::new();
+        for (part, Header { file, bytes, file_size }) in headers.iter().enumerate() {
+            let read = header::read_of(bytes, *file_size, file)?;
+            add_tensors(&mut tensors, &read, part, file)?;
+        }
+        let tensors = tensors.into_values().collect();
+        Ok(Self { files, tensors, parts: Arc::new([]), random: false })
     }
 
     /// Puts together a checkpoint from GGUF files, whose tensors get other names and forms, and
@@ -288,18 +313,17 @@ fn open_weights(files: &Files, name: &str) -> Result<Bytes, WeightsError> {
 /// Adds the tensors of weight file number `part` to `tensors`.
 fn add_tensors(
     tensors: &mut BTreeMap<String, TensorInfo>,
-    bytes: &[u8],
+    (metadata, data_start): &(Metadata, usize),
     part: usize,
-    file: String,
+    file: &str,
 ) -> Result<(), WeightsError> {
-    let (metadata, data_start) = header::read(bytes, &file)?;
     for (name, stored) in metadata.tensors() {
         let (start, end) = stored.data_offsets;
         let tensor = TensorInfo {
             name,
             dtype: StoredType::Plain(stored.dtype),
             shape: stored.shape.clone(),
-            file: file.clone(),
+            file: file.to_owned(),
             bytes: end - start,
             part,
             range: data_start + start..data_start + end,
@@ -310,7 +334,7 @@ fn add_tensors(
                 return Err(WeightsError::DuplicateTensor {
                     tensor: first.name,
                     first: first.file,
-                    second: file,
+                    second: file.to_owned(),
                 });
             }
         }

@@ -16,32 +16,51 @@ const LARGEST_HEADER: u64 = 100_000_000;
 /// with: the tensors' ranges follow each other without gaps or overlaps, each is as long as its
 /// shape and dtype say, and the last ends where the file does.
 pub(crate) fn read(bytes: &[u8], file: &str) -> Result<(Metadata, usize), WeightsError> {
+    read_of(bytes, Some(bytes.len() as u64), file)
+}
+
+/// The same of a file of `found` bytes, if that is known, that begins with `bytes`.
+pub(crate) fn read_of(
+    bytes: &[u8],
+    found: Option<u64>,
+    file: &str,
+) -> Result<(Metadata, usize), WeightsError> {
     let bad = |reason: String| WeightsError::BadHeader { file: file.to_owned(), reason };
-    let found = bytes.len() as u64;
-    let truncated =
-        |expected: u64| WeightsError::TruncatedFile { file: file.to_owned(), expected, found };
+    let data_start = length(bytes, file)?;
+    let header = bytes.get(LENGTH_BYTES..data_start as usize);
+    let header = header.ok_or_else(|| truncated(bytes, data_start, file))?;
+    let metadata: Metadata =
+        serde_json::from_slice(header).map_err(|error| bad(error.to_string()))?;
+    let expected = data_start.saturating_add(metadata.data_len() as u64);
+    match found {
+        Some(found) if found < expected => {
+            Err(WeightsError::TruncatedFile { file: file.to_owned(), expected, found })
+        }
+        Some(found) if found > expected => {
+            Err(bad(format!("it describes {expected} bytes, but the file has {found}")))
+        }
+        _ => Ok((metadata, data_start as usize)),
+    }
+}
+
+/// Bytes up to the first tensor's, out of the beginning of a file.
+pub(crate) fn length(bytes: &[u8], file: &str) -> Result<u64, WeightsError> {
+    let bad = |reason: String| WeightsError::BadHeader { file: file.to_owned(), reason };
     if bytes.starts_with(b"version https://git-lfs") {
         return Err(bad(
             "the file is a Git LFS pointer; fetch the real file with `git lfs pull`".into()
         ));
     }
-    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
-        return Err(truncated(LENGTH_BYTES as u64));
+    let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() else {
+        return Err(truncated(bytes, LENGTH_BYTES as u64, file));
     };
     let length = u64::from_le_bytes(*length);
     if length > LARGEST_HEADER {
         return Err(bad(format!("its length says {length} bytes, more than {LARGEST_HEADER}")));
     }
-    let data_start = LENGTH_BYTES as u64 + length;
-    let Some(header) = rest.get(..length as usize) else { return Err(truncated(data_start)) };
-    let metadata: Metadata =
-        serde_json::from_slice(header).map_err(|error| bad(error.to_string()))?;
-    let expected = data_start.saturating_add(metadata.data_len() as u64);
-    if found < expected {
-        return Err(truncated(expected));
-    }
-    if found > expected {
-        return Err(bad(format!("it describes {expected} bytes, but the file has {found}")));
-    }
-    Ok((metadata, data_start as usize))
+    Ok(LENGTH_BYTES as u64 + length)
+}
+
+fn truncated(bytes: &[u8], expected: u64, file: &str) -> WeightsError {
+    WeightsError::TruncatedFile { file: file.to_owned(), expected, found: bytes.len() as u64 }
 }

@@ -8,6 +8,7 @@
 mod cache;
 mod dataset;
 mod digest;
+mod headers;
 mod listing;
 mod model;
 mod options;
@@ -15,6 +16,7 @@ mod pull;
 mod transfer;
 
 pub use dataset::pull_dataset;
+pub use headers::look_up;
 pub use model::{cached, pull};
 pub use options::HubOptions;
 pub use transfer::PullEvent;

@@ -25,7 +25,7 @@ pub use checkpoint::{Checkpoint, Take, Taken, TensorInfo};
 pub use error::WeightsError;
 pub use files::Files;
 pub use gguf::{Gguf, GgufEntry, GgufTensor, GgufValue, GgufWriter};
-pub use hub::{HubOptions, PullEvent, cached, pull, pull_dataset};
+pub use hub::{HubOptions, PullEvent, cached, look_up, pull, pull_dataset};
 pub use inspect::{Count, Summary};
 pub use quantise::{Quantisation, Recipe, quantise, to_plain_bytes};
 pub use safetensors::Dtype as StoredDtype;

@@ -54,7 +54,7 @@ fn text_config(text: &Text<'_>) -> Result<Value, FusionError> {
         "attention_bias": text.gguf.tensor("blk.0.attn_q.bias").is_some(),
         "tie_word_embeddings": text.gguf.tensor("output.weight").is_none(),
         "rope_parameters": {
-            "rope_type": rope_type(text),
+            "rope_type": rope_type(text)?,
             "rope_theta": rope_base(text),
             "partial_rotary_factor": share,
             "mrope_section": text.sections,
@@ -100,6 +100,10 @@ fn chat_glm(text: &Text<'_>) -> Result<Value, FusionError> {
         let reason =
             format!("{} of a head's {} channels turn, not half", text.rotated, text.head_dim);
         return Err(bad(text.gguf, reason));
+    }
+    if rope_type(text)? != "default" {
+        let reason = "scales positions, which GLM-4's original checkpoints do not";
+        return Err(bad(text.gguf, reason.to_owned()));
     }
     Ok(json!({
         "hidden_size": text.number("embedding_length")?,
@@ -192,10 +196,38 @@ fn rope_base(text: &Text<'_>) -> f64 {
     text.get("rope.freq_base").and_then(GgufValue::as_f64).unwrap_or(10000.0)
 }
 
-/// `default` where the file asks for no scaling of positions, else the name of the scaling.
-fn rope_type<'a>(text: &'a Text<'_>) -> &'a str {
-    let scaling = text.get("rope.scaling.type").and_then(GgufValue::as_text);
-    scaling.filter(|scaling| *scaling != "none").unwrap_or("default")
+/// `default` where the file asks for no scaling of positions, or `yarn`.
+///
+/// What llama.cpp makes of the keys (`llama-model.cpp` and `llama-context.cpp`): without a type
+/// positions are divided by the factor, where there is one other than 0 and 1; with `yarn` the
+/// length before scaling is the context's where it is not said, and attention is scaled by the
+/// factor alone unless `attn_factor`, `yarn_ext_factor` or `yarn_log_multiplier` ask for more.
+fn rope_type(text: &Text<'_>) -> Result<&'static str, FusionError> {
+    let scaling = |key: &str| text.get(&format!("rope.scaling.{key}"));
+    let asks = |key: &str, nothing: &[f64]| {
+        let value = scaling(key).and_then(GgufValue::as_f64);
+        value.is_some_and(|value| !nothing.contains(&value))
+    };
+    let refuse = |key: &str| {
+        let key = text.key(&format!("rope.scaling.{key}"));
+        let reason = "asks for a scaling of positions that is not supported, only YaRN as \
+                      transformers has it";
+        Err(bad(text.gguf, format!("key `{key}` {reason}")))
+    };
+    match scaling("type").and_then(GgufValue::as_text) {
+        Some("none") => Ok("default"),
+        None | Some("linear") if asks("factor", &[0.0, 1.0]) => refuse("factor"),
+        None | Some("linear") => Ok("default"),
+        Some("yarn") => {
+            let more =
+                [("attn_factor", 1.0), ("yarn_ext_factor", 1.0), ("yarn_log_multiplier", 0.0)];
+            match more.into_iter().find(|&(key, nothing)| asks(key, &[nothing])) {
+                Some((key, _)) => refuse(key),
+                None => Ok("yarn"),
+            }
+        }
+        Some(_) => refuse("type"),
+    }
 }
 
 /// Rows of the embedding table.

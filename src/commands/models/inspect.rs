@@ -1,22 +1,25 @@
 //! `glm4v models inspect`: a checkpoint by its headers and small files; no weights are read.
 
-use super::locate;
-use crate::cli::{Exit, print_json, print_line};
+use super::{locate, source};
+use crate::cli::{Console, Exit, download_progress, print_json, print_line};
 use anyhow::Context;
 use candle_core::DType;
-use glm4v::{LoadOptions, Message, NANO, Part, Role};
+use glm4v::{HubOptions, LoadOptions, Message, NANO, Part, Role};
 use glm4v_fusion::memory::{available_memory, needed};
 use glm4v_fusion::quantise::QUANTISED;
 use glm4v_fusion::{nano_checkpoint, open_checkpoint};
 use glm4v_language::{PromptFormat, PromptOptions};
-use glm4v_weights::{BlockType, Checkpoint, Count, Files, Summary, TensorInfo};
+use glm4v_weights::{
+    BlockType, Checkpoint, Count, Files, ModelSource, Summary, TensorInfo, cached, look_up,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Show a model's size, types, memory needed, context and prompt format
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A folder, a hub id or short name that is in the cache, or `nano`
+    /// A folder or file, a hub id or short name, or `nano`. Of a model that is not in the cache, the
+    /// small files and the headers of its weight files are read from the hub
     #[arg(default_value = NANO)]
     model: String,
     /// Show every tensor too
@@ -132,12 +135,8 @@ struct Tensor<'a> {
     file: &'a str,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let checkpoint = if args.model == NANO {
-        nano_checkpoint()?
-    } else {
-        open_checkpoint(&locate(&args.model)?, &LoadOptions::default())?
-    };
+pub(super) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
+    let checkpoint = open(&args.model, console)?;
     let card = card(&checkpoint, args)?;
     if args.json {
         print_json(&card)?
@@ -145,6 +144,21 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         print(&card)?
     }
     Ok(Exit::Done)
+}
+
+fn open(model: &str, console: Console) -> anyhow::Result<Checkpoint> {
+    if model == NANO {
+        return Ok(nano_checkpoint()?);
+    }
+    if let ModelSource::Hub { id, revision } = source(model)? {
+        let options = HubOptions::from_env()?;
+        if !options.offline && cached(&id, revision.as_deref(), &options).is_none() {
+            console.note(&format!("{id}: not in the cache; reading its headers on the hub"));
+            let mut progress = download_progress(console);
+            return Ok(look_up(&id, revision.as_deref(), &options, &mut progress)?);
+        }
+    }
+    Ok(open_checkpoint(&locate(model)?, &LoadOptions::default())?)
 }
 
 fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'a>> {

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         ModelsCommand::List(args) => list::run(args),
         ModelsCommand::Pull(name) => print_path(&fetch(&name.model, console)?),
         ModelsCommand::Path(name) => print_path(&locate(&name.model)?),
-        ModelsCommand::Inspect(args) => inspect::run(args),
+        ModelsCommand::Inspect(args) => inspect::run(args, console),
         ModelsCommand::Quantize(args) => quantize::run(args, console),
     }
 }

@@ -70,31 +70,54 @@ impl Wanted for Model {
 
     /// Fetches the small files first: with them there, a snapshot that has its weights is complete.
     fn fetch(&self, transfer: &mut Transfer<'_>, listing: &Listing) -> Result<(), WeightsError> {
-        let id = transfer.folder.id().to_owned();
-        let place = format!("{id} on the hub");
-        if listing.find("config.json").is_none() {
-            return Err(WeightsError::MissingConfig { place });
-        }
-        for name in SMALL_FILES {
-            if let Some(file) = listing.find(name) {
-                transfer.fetch(&file)?;
-            }
-        }
-        let names = weights(transfer, listing)?;
-        if names.is_empty() {
-            return Err(WeightsError::NoWeights { place });
-        }
-        let find = |name: &String| {
-            let missing = || WeightsError::NotOnHub { id: id.clone(), what: name.clone() };
-            listing.find(name).ok_or_else(missing)
-        };
-        let files: Vec<RemoteFile> = names.iter().map(find).collect::<Result<_, _>>()?;
+        fetch_small_files(transfer, listing)?;
+        let files = weights(transfer, listing)?;
         transfer.fetch_bulk(&files)
     }
 }
 
+/// Brings the files beside the weights into the snapshot.
+pub(super) fn fetch_small_files(
+    transfer: &mut Transfer<'_>,
+    listing: &Listing,
+) -> Result<(), WeightsError> {
+    if listing.find("config.json").is_none() {
+        return Err(WeightsError::MissingConfig { place: on_hub(transfer) });
+    }
+    for name in SMALL_FILES {
+        if let Some(file) = listing.find(name) {
+            transfer.fetch(&file)?;
+        }
+    }
+    Ok(())
+}
+
+/// The weight files, of which there is one at least.
+pub(super) fn weights(
+    transfer: &mut Transfer<'_>,
+    listing: &Listing,
+) -> Result<Vec<RemoteFile>, WeightsError> {
+    let names = names_of_weights(transfer, listing)?;
+    if names.is_empty() {
+        return Err(WeightsError::NoWeights { place: on_hub(transfer) });
+    }
+    let find = |name: &String| {
+        let id = transfer.folder.id().to_owned();
+        let missing = || WeightsError::NotOnHub { id, what: name.clone() };
+        listing.find(name).ok_or_else(missing)
+    };
+    names.iter().map(find).collect()
+}
+
+fn on_hub(transfer: &Transfer<'_>) -> String {
+    format!("{} on the hub", transfer.folder.id())
+}
+
 /// The names of the weight files: the single one, those in the index, or all there are.
-fn weights(transfer: &mut Transfer<'_>, listing: &Listing) -> Result<Vec<String>, WeightsError> {
+fn names_of_weights(
+    transfer: &mut Transfer<'_>,
+    listing: &Listing,
+) -> Result<Vec<String>, WeightsError> {
     if listing.find(SINGLE_FILE).is_some() {
         return Ok(vec![SINGLE_FILE.to_owned()]);
     }

@@ -203,7 +203,7 @@ impl Transfer<'_> {
 }
 
 /// A file's name as it stands in an address. `hf-hub` puts names there as they are.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     // The rest, such as spaces, is escaped where the address is read.
     name.replace('%', "%25").replace('#', "%23").replace('?', "%3F")
 }

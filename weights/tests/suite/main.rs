@@ -8,5 +8,6 @@ mod datasets;
 mod faults;
 mod files;
 mod gguf;
+mod headers;
 mod hub;
 mod server;
