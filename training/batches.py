@@ -128,7 +128,7 @@ def answers(encoder, encoded):
     return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
 
 
-SUMS = {"reckon": 0.8, "all": 0.3}  # share of a stage's batches that have no image
+SUMS = {"reckon": 0.8, "all": 0.3, "last": 0.1}  # share of a stage's batches that have no image
 IDS_PER_BATCH = 12_000
 
 
@@ -201,20 +201,20 @@ def _in_conversation(turns):
 def _mixed(sizes, r):
     """Charts above all, lines, paragraphs and images without text; a size in units of 20 pixels, and what draws it."""
     kind, between = sizes.random(), sizes.randint
-    if kind < 0.04:
+    if kind < 0.03:
         return (between(6, 17), between(4, 14)), lambda w, h: samples.without_text(r, w, h)
-    if kind < 0.16:
+    if kind < 0.2:
         if sizes.random() < 0.2:
             return (between(6, 17), sizes.choice([1, 2])), lambda w, h: samples.text_lines(r, w, h)
         return (between(4, 28), sizes.choice([1, 2, 2, 2])), lambda w, h: samples.single_line(r, w, h)
-    if kind < 0.45:
+    if kind < 0.5:
         return (between(8, 17), between(3, 10)), lambda w, h: samples.text_lines(r, w, h)
-    if kind < 0.51:
+    if kind < 0.54:
         return (between(8, 20), between(6, 14)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
-    if kind < 0.69 and matplotlib_charts.drawn():
+    if kind < 0.72 and matplotlib_charts.drawn():
         size = sizes.choice(list(matplotlib_charts.drawn()))
         return _units(*size), _as_drawn(r, *size)
-    if kind < 0.76:
+    if kind < 0.79:
         width, height = sizes.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
         draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, labelled=False)
         return _units(width, height), lambda w, h: draw(r, w, h)
