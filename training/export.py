@@ -34,7 +34,7 @@ CHAT_TEMPLATE = """[gMASK]<sop>
 {% endif %}"""
 
 BLOCK = VISION["patch_size"] * VISION["spatial_merge_size"]
-SMALLEST, LARGEST = BLOCK * BLOCK * 3, BLOCK * BLOCK * 2000  # pixels of an image; the config counts them twice, for two frames
+SMALLEST, LARGEST = BLOCK * BLOCK * 3, BLOCK * BLOCK * 1000  # pixels of an image; the config counts them twice, for two frames
 
 
 def config(ids):
