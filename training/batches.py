@@ -171,14 +171,9 @@ def make(r, sizes, stage, encoder):
 
 def _stretched(r, one, width, height, easy):
     """A sample drawn at another size and resized: real images are seldom a whole number of patches."""
-    if one.__name__ == "as_drawn":
-        canvas, turns = one()
-        canvas.fit(width, height)
-    elif easy or r.random() < 0.4:
-        canvas, turns = one(width, height)
-    else:
-        x, y = r.uniform(0.78, 1.25), r.uniform(0.78, 1.25)
-        canvas, turns = one(int(width * x), int(height * y))
+    x, y = (1, 1) if easy or r.random() < 0.4 else (r.uniform(0.78, 1.25), r.uniform(0.78, 1.25))
+    canvas, turns = one(int(width * x), int(height * y))
+    if canvas.image.size != (width, height):
         canvas.fit(width, height)
     turns = _one_table(turns)
     return canvas, _in_conversation(turns) if len(turns) > 1 and r.random() < 0.12 else turns
@@ -213,7 +208,7 @@ def _mixed(sizes, r):
         return (between(8, 20), between(6, 14)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
     if kind < 0.72 and matplotlib_charts.drawn():
         size = sizes.choice(list(matplotlib_charts.drawn()))
-        return _units(*size), _as_drawn(r, *size)
+        return _units(*size), lambda *_: samples.drawn_chart(r, *size)
     if kind < 0.79:
         width, height = sizes.choice(samples.CHART_SIZES[2:] + samples.LARGE_CHART_SIZES[:1])
         draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, labelled=False)
@@ -239,13 +234,6 @@ def _chart(sizes, r, easy=False):
 def _units(width, height):
     """The size that preprocessing gives an image, in units."""
     return round(width / samples.UNIT), round(height / samples.UNIT)
-
-
-def _as_drawn(r, width, height):
-    """A chart of another program's, which has one size."""
-    def as_drawn():
-        return samples.drawn_chart(r, width, height)
-    return as_drawn
 
 
 def produce(queue, stage, encoder, seed):
