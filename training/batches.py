@@ -12,6 +12,7 @@ import matplotlib_charts
 import pointers
 import samples
 import series_charts
+from canvas import NO_CHAR
 from model import VISION
 from thoughts import before_answer
 
@@ -22,6 +23,8 @@ CELLS_X, CELLS_Y = 3, 2  # a patch's cells for glyph labels
 CHARS = [chr(c) for c in range(33, 127)]
 CHAR_CLASS = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is no glyph
 CLASSES = len(CHARS) + 1
+COLOUR_CODES = [red << 16 | green << 8 | blue for red, green, blue in charts.COLOURS.values()]
+COLOUR_CLASSES = len(COLOUR_CODES) + 1  # 0 is none of them
 UNKNOWN = -1  # the label of cells of which nobody knows what stands there
 
 
@@ -41,11 +44,23 @@ def glyph_labels(canvas):
         return np.full((h * w, CELLS_Y * CELLS_X), UNKNOWN, np.int64)
     cells = np.zeros((h * CELLS_Y, w * CELLS_X), np.int64)
     for char, x, y in canvas.glyphs:
+        if char == NO_CHAR:
+            continue
         i, j = int(y * CELLS_Y / PATCH // 1), int(x * CELLS_X / PATCH // 1)
         if 0 <= i < cells.shape[0] and 0 <= j < cells.shape[1] and y >= 0 and x >= 0:
             cells[i, j] = CHAR_CLASS.get(char, 0)
     cells = cells.reshape(h // 2, 2, CELLS_Y, w // 2, 2, CELLS_X).transpose(0, 3, 1, 4, 2, 5)
     return cells.reshape(h * w, CELLS_Y * CELLS_X)
+
+
+def colour_labels(image):
+    """`(patches,)`: which of the charts' colours fills a quarter of each patch or more, or 0 for none."""
+    a = np.asarray(image, np.int32)
+    codes = a[..., 0] << 16 | a[..., 1] << 8 | a[..., 2]
+    h, w = a.shape[0] // PATCH, a.shape[1] // PATCH
+    shares = np.stack([(codes == code).reshape(h, PATCH, w, PATCH).mean((1, 3)) for code in COLOUR_CODES])
+    labels = np.where(shares.max(0) >= 0.25, shares.argmax(0) + 1, 0)
+    return labels.reshape(h // 2, 2, w // 2, 2).transpose(0, 2, 1, 3).reshape(h * w)
 
 
 class Encoder:
@@ -97,14 +112,19 @@ NOWHERE = -1, -1
 
 
 def _visual_token(canvas, glyph):
-    """The visual token in whose 20 x 20 pixels a glyph's centre lies, and its cell there (4 x 6, row by row); -1 for no glyph, or one outside."""
+    """The visual token in whose 20 x 20 pixels a glyph's centre lies, and its cell there (4 x 6, row by row); -1 for no glyph, or one outside.
+
+    A mark that only has a colour fills more than a cell, and has none.
+    """
     if glyph < 0:
         return NOWHERE
-    _, x, y = canvas.glyphs[glyph]
+    char, x, y = canvas.glyphs[glyph]
     width, height = (side // (2 * PATCH) for side in canvas.image.size)
     column, row = int(x // (2 * PATCH)), int(y // (2 * PATCH))
     if not (0 <= column < width and 0 <= row < height):
         return NOWHERE
+    if char == NO_CHAR:
+        return row * width + column, -1
     cell = int(y % (2 * PATCH) * CELLS_Y / PATCH) * 2 * CELLS_X + int(x % (2 * PATCH) * CELLS_X / PATCH)
     return row * width + column, cell
 
@@ -113,7 +133,8 @@ def collate(encoder, made):
     """A batch from samples of one size; `made` is a list of (canvas, turns or None)."""
     width, height = made[0][0].image.size
     batch = {"patches": torch.from_numpy(np.stack([patches(c.image) for c, _ in made])), "grid": (height // PATCH, width // PATCH),
-             "glyphs": torch.from_numpy(np.stack([glyph_labels(c) for c, _ in made]))}
+             "glyphs": torch.from_numpy(np.stack([glyph_labels(c) for c, _ in made])),
+             "colours": torch.from_numpy(np.stack([colour_labels(c.image) for c, _ in made]))}
     if made[0][1] is None:
         return batch
     return {**batch, **answers(encoder, [encoder.after(turns, canvas) for canvas, turns in made])}
@@ -156,17 +177,18 @@ def make(r, sizes, stage, encoder):
     easy = stage.endswith("_easy")
     if sizes.random() < SUMS.get(stage, 0):
         return sums(r, sizes, encoder)
-    if stage.startswith("glyphs") or stage == "heads":
+    if stage.startswith("glyphs") or stage == "heads" and sizes.random() < 0.7:
         return collate(encoder, [(samples.dense_text(r, easy), None) for _ in range(40)])
     if stage.startswith("words"):
         size, one = (sizes.randint(4, 7), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
     elif stage.startswith("lines"):
         size, one = (sizes.randint(6, 17), 1), lambda w, h: samples.text_lines(r, w, h, easy)
     else:
-        size, one = _easy(sizes, r) if easy else _mixed(sizes, r)
+        size, one = _easy(sizes, r) if easy else _chart(sizes, r) if stage == "heads" else _mixed(sizes, r)
     width, height = size[0] * samples.UNIT, size[1] * samples.UNIT
     n = PATCHES_PER_BATCH // (width * height // PATCH**2)
-    return collate(encoder, [_stretched(r, one, width, height, easy) for _ in range(max(3, min(n, 96)))])
+    made = [_stretched(r, one, width, height, easy) for _ in range(max(3, min(n, 96)))]
+    return collate(encoder, [(canvas, None) for canvas, _ in made] if stage == "heads" else made)
 
 
 def _stretched(r, one, width, height, easy):

@@ -26,12 +26,16 @@ def load_font(path, size):
     return ImageFont.truetype(path, size)
 
 
+NO_CHAR = ""  # what stands at a mark of which only the colour is told
+
+
 class Canvas:
     """An RGB image of `width` x `height` pixels with a list of glyph centres.
 
     `glyphs` holds (character, x, y): the centre of the glyph's advance box, and the middle of the
     band between the line's baseline and its capital height, in pixels. `words` holds (word, place of its
-    first glyph in `glyphs`) of what answers may repeat, in the order in which it was drawn.
+    first glyph in `glyphs`) of what answers may repeat, in the order in which it was drawn. The name of a
+    mark's colour is such a word too, its glyphs all `NO_CHAR` at the mark.
     """
 
     def __init__(self, width, height, background=(255, 255, 255)):
@@ -59,6 +63,11 @@ class Canvas:
             if not char.isspace():
                 self.glyphs.append((char, x + advance / 2, middle))
             x += advance
+
+    def coloured(self, colour, x, y):
+        """Notes that the mark of which `x`, `y` is a point has a colour, whose name an answer may tell."""
+        self.words.append((colour, len(self.glyphs)))
+        self.glyphs += [(NO_CHAR, x, y)] * len(colour)
 
     def fit(self, width, height):
         """Resizes the image and its glyph centres, as preprocessing does to an image of another size."""

@@ -7,6 +7,7 @@ COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44),
            "brown": (140, 86, 75), "gray": (127, 127, 127), "pink": (227, 119, 194), "black": (20, 20, 20), "teal": (23, 150, 160)}
 KINDS = {"bar": "bar chart", "hbar": "horizontal bar chart", "line": "line chart", "pie": "pie chart"}
 
+END = 16  # pixels of a bar from its base on: in their middle its colour is read, near its name
 
 LONG = ("Convert the chart to a table.", "Describe this image.")
 
@@ -98,6 +99,7 @@ def _bars(r, canvas, chart, label):
         y = bottom - (bottom - top) * float(value) / chart.top
         canvas.draw.rectangle((x0, y, x1, bottom), fill=COLOURS[colour])
         canvas.text(((x0 + x1) / 2, bottom + 3), name, label, anchor="ma")
+        canvas.coloured(colour, (x0 + x1) / 2, (bottom + max(y, bottom - END)) / 2)
         if chart.labelled:
             canvas.text(((x0 + x1) / 2, y - 2), value, label, anchor="ms")
 
@@ -113,6 +115,7 @@ def _horizontal_bars(r, canvas, chart, label):
         x = left + max(2, (right - left) * float(value) / chart.top)
         canvas.draw.rectangle((left, y0, x, y1), fill=COLOURS[colour])
         canvas.text((left - 4, (y0 + y1) / 2), name, label, anchor="rm")
+        canvas.coloured(colour, (left + min(x, left + END)) / 2, (y0 + y1) / 2)
         canvas.text((x + 4, (y0 + y1) / 2), value, label, anchor="lm")
 
 
@@ -142,6 +145,7 @@ def _pie(r, canvas, chart, label):
         angle = end
         y = top + 4 + i * (label.size + 6)
         canvas.draw.rectangle((size + 18, y, size + 28, y + 10), fill=COLOURS[colour])
+        canvas.coloured(colour, size + 23, y + 5)
         canvas.text((size + 34, y + 5), f"{name} {value}", label, anchor="lm")
 
 

@@ -49,7 +49,7 @@ def chart_of_matplotlib(r):
     """A chart drawn by matplotlib in a style that training did not draw."""
     data = matplotlib_charts.data(r, True)
     canvas = Canvas(1, 1)
-    canvas.image, _ = matplotlib_charts.draw(r, data, r.choice([400, 448, 480]), r.choice([300, 336]), r.choice(TEST_FONTS))
+    canvas.image, *_ = matplotlib_charts.draw(r, data, r.choice([400, 448, 480]), r.choice([300, 336]), r.choice(TEST_FONTS))
     wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]
     return (canvas, [r.choice(wanted)]) if wanted else chart_of_matplotlib(r)
 

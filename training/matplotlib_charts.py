@@ -29,7 +29,7 @@ FOLDER = None  # of the charts drawn for training
 
 
 def draw(r, chart, width, height, font_file, styles=STYLES):
-    """An RGB image of `width` x `height` pixels with each value written at its mark, and what `_texts` finds in it."""
+    """An RGB image of `width` x `height` pixels with each value written at its mark, and what `_texts` and `_colours` find in it."""
     with pyplot.style.context(r.choice(styles)):
         name = font_manager.FontProperties(fname=font_file).get_name()
         font_manager.fontManager.addfont(font_file)
@@ -40,14 +40,14 @@ def draw(r, chart, width, height, font_file, styles=STYLES):
         figure.tight_layout()
         out = io.BytesIO()
         figure.savefig(out, format="png")
-        texts = _texts(figure, axes, chart, height)
+        renderer = figure.canvas.get_renderer()
+        texts, colours = _texts(figure, axes, chart, renderer, height), _colours(axes, chart, renderer, height)
         pyplot.close(figure)
-    return Image.open(out).convert("RGB"), texts
+    return Image.open(out).convert("RGB"), texts, colours
 
 
-def _texts(figure, axes, chart, height):
+def _texts(figure, axes, chart, renderer, height):
     """What stands where: (text, left edge, middle of the line, width in pixels, whether it numbers the axis)."""
-    renderer = figure.canvas.get_renderer()
     values = axes.xaxis if chart.kind == "hbar" else axes.yaxis
     ticks = {id(text) for text in values.get_ticklabels()}
     found = []
@@ -61,6 +61,17 @@ def _texts(figure, axes, chart, height):
             if shown and box.width > 0:  # there are ticks outside of the plot, which are not drawn
                 found.append((text.get_text(), box.x0, height - y, box.width, is_tick))
     return found
+
+
+def _colours(axes, chart, renderer, height):
+    """Where colours are told from: (name, x, y), in the legend or else at the bars' bases."""
+    if axes.get_legend():
+        boxes = [handle.get_window_extent(renderer) for handle in axes.get_legend().legend_handles]
+        return [(colour, (box.x0 + box.x1) / 2, height - (box.y0 + box.y1) / 2) for colour, box in zip(chart.colours, boxes)]
+    boxes = [bar.get_window_extent(renderer) for bar in axes.patches]
+    if chart.kind == "bar":
+        return [(colour, (box.x0 + box.x1) / 2, height - box.y0 - min(box.height, charts.END) / 2) for colour, box in zip(chart.colours, boxes)]
+    return [(colour, box.x0 + min(box.width, charts.END) / 2, height - (box.y0 + box.y1) / 2) for colour, box in zip(chart.colours[::-1], boxes)]
 
 
 def _marks(r, axes, chart):
@@ -119,7 +130,7 @@ def data(r, test, most=6):
 
 @functools.cache
 def drawn():
-    """The charts drawn for training: for each size a list of (pixels, data), with (font, texts) after it from `draw`; empty without a folder."""
+    """The charts drawn for training: for each size a list of (pixels, data), with (font, texts, colours) after it from `draw`; empty without a folder."""
     found = {}
     for path in sorted(glob.glob(os.path.join(FOLDER, "*.pickle"))) if FOLDER else []:
         width, height = os.path.basename(path).split("_")[0].split("x")
@@ -137,8 +148,8 @@ def main():
         for _ in range(count // len(TRAIN_SIZES)):
             chart = data_or_series(r, False, width)
             font = r.choice(TRAIN_FONTS)
-            image, texts = draw(r, chart, width, height, font, TRAIN_STYLES)
-            made.append((np.asarray(image), chart, font, texts))
+            image, *places = draw(r, chart, width, height, font, TRAIN_STYLES)
+            made.append((np.asarray(image), chart, font, *places))
         with open(os.path.join(folder, f"{width}x{height}_{seed}.pickle"), "wb") as file:
             pickle.dump(made, file)
 

@@ -123,9 +123,11 @@ def drawn_chart(r, width, height, turns=7):
     canvas = Canvas(1, 1)
     canvas.image = Image.fromarray(pixels)
     if drawn:
-        font, texts = drawn
+        font, texts, coloured = drawn
         for text, left, middle, length, is_tick in texts:
             canvas.mark(text, left, middle, length, load_font(font, 16), read=not is_tick)
+        for colour in coloured:
+            canvas.coloured(*colour)
     else:
         canvas.glyphs = None
     return canvas, series_charts.questions(r, data, turns)

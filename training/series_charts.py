@@ -81,6 +81,7 @@ def _legend(canvas, data, label, y):
     x = 10
     for name, colour in zip(data.series, data.colours):
         canvas.draw.rectangle((x, y + 3, x + 9, y + 12), fill=charts.COLOURS[colour])
+        canvas.coloured(colour, x + 5, y + 8)
         canvas.text((x + 14, y), name, label)
         x += 14 + int(label.getlength(name)) + 10
 

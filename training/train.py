@@ -1,6 +1,6 @@
 """Trains nano from scratch on rendered text and charts.
 
-Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--from-model FOLDER] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--f32] [--drawn FOLDER]
+Usage: python train.py RUN MINUTES [--stages name:share:glyph_weight,...] [--weights CHECKPOINT] [--from-model FOLDER] [--tower CHECKPOINT] [--freeze-tower] [--decay SHARE] [--rate SHARE] [--f32] [--drawn FOLDER]
 Or, with a process a core, each on batches of its own: OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 train.py RUN MINUTES ...
 
 RUN is a folder: `last.pt` is written every few minutes (whole, then renamed), and a run that finds
@@ -35,6 +35,7 @@ from optim import Muon, split_parameters
 STAGES = [("glyphs_easy", 0.04, 1.0), ("glyphs", 0.14, 1.0), ("lines_easy", 0.05, 0.5), ("lines", 0.12, 0.5), ("all", 0.65, 0.3)]
 MUON_LR, ADAM_LR = 0.02, 2e-3
 POINTERS, POINTER_WEIGHT = [(2, 1), (3, 2)], 0.1  # (decoder layer, head) that look where the next character stands
+COLOUR_WEIGHT = 0.1
 PLACE_LAYER, PLACE_WEIGHT = 2, 0.1  # the decoder layer from whose states the next character's cell in its visual token is told
 ROW = VISION["spatial_merge_size"] * batches.CELLS_X  # cells
 PATCHES = "model.visual.patch_embed.proj.weight"
@@ -42,10 +43,10 @@ SAVE_EVERY = 120  # seconds
 
 
 class Trainee(nn.Module):
-    """The model with two heads that read glyphs, off the tower's features and off the visual tokens, and one that tells where.
+    """The model with heads that read glyphs and colours, off the tower's features and off the visual tokens, and one that tells where.
 
-    The second makes the projector pass on what the tower has read; without it the decoder has to
-    teach the projector to do so, which takes long. The third makes the decoder know the line and the
+    Those on the visual tokens make the projector pass on what the tower has read; without them the decoder
+    has to teach the projector to do so, which takes long. The last makes the decoder know the line and the
     column inside a visual token, where two lines may stand. The heads are not exported.
     """
 
@@ -57,6 +58,8 @@ class Trainee(nn.Module):
         cells = batches.CELLS_X * batches.CELLS_Y * batches.CLASSES
         self.glyph_head = nn.Linear(VISION["hidden_size"], cells)
         self.token_head = nn.Linear(VISION["out_hidden_size"], VISION["spatial_merge_size"] ** 2 * cells)
+        self.colour_head = nn.Linear(VISION["hidden_size"], batches.COLOUR_CLASSES)
+        self.token_colour_head = nn.Linear(VISION["out_hidden_size"], VISION["spatial_merge_size"] ** 2 * batches.COLOUR_CLASSES)
         self.place_head = nn.Linear(TEXT["hidden_size"], VISION["spatial_merge_size"] ** 2 * batches.CELLS_X * batches.CELLS_Y)
 
     def losses(self, batch):
@@ -71,8 +74,10 @@ class Trainee(nn.Module):
         with torch.set_grad_enabled(not self.freeze_tower and torch.is_grad_enabled()):
             features = tower.features(batch["patches"], h, w)
             out = {"glyph": self._glyph_loss(self.glyph_head, features, batch["glyphs"])}
+            out["colour"] = told(self.colour_head, features, batch["colours"])[0]
         visual = tower.tokens(features)
         out["token_glyph"] = self._glyph_loss(self.token_head, visual, batch["glyphs"])
+        out["token_colour"], out["colour_accuracy"] = told(self.token_colour_head, visual, batch["colours"])
         if "after" in batch:
             out.update(self._of_answers(batch, visual, h // 2, w // 2))
         return out
@@ -89,32 +94,38 @@ class Trainee(nn.Module):
             column = batch["before"].shape[1] + batch["read"][:, 1:][sample, place]
             found = torch.stack([shares[layer][sample, head, start + place, column].float() for layer, head in POINTERS])
             out["pointer"] = -(found + 1e-4).log().mean()
-            cells = self.place_head(between[PLACE_LAYER][sample, start + place])
             wanted = batch["cells"][:, 1:][sample, place]
+            sample, place, wanted = sample[wanted >= 0], place[wanted >= 0], wanted[wanted >= 0]
+            cells = self.place_head(between[PLACE_LAYER][sample, start + place])
             out["place"] = F.cross_entropy(cells, wanted)
             out["place_accuracy"] = (cells.argmax(-1) // ROW == wanted // ROW).float().mean().detach()
         return out
 
     def _glyph_loss(self, head, features, glyphs):
-        """Every cell with a glyph, and some of the empty ones."""
-        glyphs = glyphs.flatten()
-        keep = ((glyphs > 0) | (glyphs == 0) & (torch.rand(glyphs.shape) < 0.1)).nonzero()[:, 0]
-        if not len(keep):
-            return features.sum() * 0.0
-        cells = head(features).view(-1, batches.CLASSES)[keep]
-        wanted = glyphs[keep]
-        self.glyph_accuracy = (cells.argmax(-1) == wanted)[wanted > 0].float().mean().detach()
-        return F.cross_entropy(cells, wanted)
+        loss, accuracy = told(head, features, glyphs)
+        self.glyph_accuracy = accuracy
+        return loss
+
+
+def told(head, features, labels):
+    """How well a head tells the label of each cell that has one, and of some of those with none: the loss, and the share right of the former."""
+    labels = labels.flatten()
+    keep = ((labels > 0) | (labels == 0) & (torch.rand(labels.shape) < 0.1)).nonzero()[:, 0]
+    if not len(keep):
+        return features.sum() * 0.0, torch.tensor(math.nan)
+    wanted = labels[keep]
+    guessed = head(features).view(len(labels), -1)[keep]
+    return F.cross_entropy(guessed, wanted), (guessed.argmax(-1) == wanted)[wanted > 0].float().mean().detach()
 
 
 def is_tower(name):
-    """Whether a parameter stands before the tower's features, or reads glyphs off them."""
-    return "glyph_head" in name or ".visual." in name and "downsample" not in name and "merger" not in name
+    """Whether a parameter stands before the tower's features, or reads glyphs or colours off them."""
+    return "glyph_head" in name or name.startswith("colour_head") or ".visual." in name and "downsample" not in name and "merger" not in name
 
 
 def is_head(name):
-    """Whether a parameter reads glyphs and is thrown away after training."""
-    return "glyph_head" in name or "token_head" in name or "place_head" in name
+    """Whether a parameter only teaches and is thrown away after training."""
+    return "_head." in name
 
 
 def compile_blocks():
@@ -138,15 +149,16 @@ def parse_stages(text):
     return [(name, float(share), float(weight)) for name, share, weight in parts]
 
 
-def learning_rate(share, decay):
+def learning_rate(share, decay, highest=1.0):
     """Warm, then constant, then down to a twentieth from `decay` (a share of the time) on."""
-    return min(1.0, share / 0.01 + 0.05) * (1.0 if share < decay else 0.05 + 0.95 * (1 - share) / (1 - decay))
+    return highest * min(1.0, share / 0.01 + 0.05) * (1.0 if share < decay else 0.05 + 0.95 * (1 - share) / (1 - decay))
 
 
 def total(losses, glyph_weight, freeze_tower=False):
     """The loss that is learnt from."""
-    glyphs = losses.get("token_glyph", 0.0) + (0.0 if freeze_tower else losses.get("glyph", 0.0))
-    return losses.get("answer", 0.0) + losses.get("sums_answer", 0.0) + POINTER_WEIGHT * losses.get("pointer", 0.0) + PLACE_WEIGHT * losses.get("place", 0.0) + glyph_weight * glyphs
+    seen = lambda name: losses.get(f"token_{name}", 0.0) + (0.0 if freeze_tower else losses.get(name, 0.0))
+    taught = POINTER_WEIGHT * losses.get("pointer", 0.0) + PLACE_WEIGHT * losses.get("place", 0.0) + COLOUR_WEIGHT * seen("colour")
+    return losses.get("answer", 0.0) + losses.get("sums_answer", 0.0) + glyph_weight * seen("glyph") + taught
 
 
 def rank():
@@ -180,8 +192,8 @@ def average_gradients(model):
 
 
 class Run:
-    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7, bf16=True):
-        self.decay, self.bf16 = decay, bf16
+    def __init__(self, folder, minutes, stages=STAGES, start=None, folder_of_model=None, tower=None, freeze_tower=False, decay=0.7, bf16=True, rate=1.0):
+        self.decay, self.bf16, self.rate = decay, bf16, rate
         self.folder, self.minutes, self.stages = folder, minutes, stages
         os.makedirs(folder, exist_ok=True)
         torch.manual_seed(1)
@@ -250,13 +262,14 @@ class Run:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
                 losses = self.model.losses(batch)
             loss = total(losses, glyph_weight, self.model.freeze_tower)
-            self._update(loss, learning_rate(share, self.decay), heads_alone=name == "heads")
+            self._update(loss, 1.0 if name == "heads" else learning_rate(share, self.decay, self.rate), heads_alone=name == "heads")
             self._average(share)
             self.spent += agreed(time.time() - started)
             self.step += 1
             self.seen += len(batch.get("patches", ())) * workers()
             for k, v in [*losses.items(), ("glyph_accuracy", self.model.glyph_accuracy)]:
-                log.setdefault(k, []).append(v.item())
+                if not math.isnan(v.item()):
+                    log.setdefault(k, []).append(v.item())
             if rank() == 0 and self.step % 25 == 0:
                 means = {k: round(sum(v) / len(v), 3) for k, v in log.items()}
                 print(f"{self.spent / 60:.1f} min step {self.step} {name} seen {self.seen} {json.dumps(means)}", flush=True)
@@ -292,6 +305,7 @@ def main():
     parser.add_argument("--tower")
     parser.add_argument("--freeze-tower", action="store_true")
     parser.add_argument("--decay", type=float, default=0.7, help="the share of the time from which the rate falls and weights are averaged")
+    parser.add_argument("--rate", type=float, default=1.0, help="the share of the whole learning rate at which to begin")
     parser.add_argument("--f32", action="store_true", help="for processors without bf16 (AVX2), where torch emulates it, thirty times slower")
     parser.add_argument("--drawn", help="a folder of charts that `matplotlib_charts.py` drew")
     a = parser.parse_args()
@@ -300,7 +314,7 @@ def main():
         dist.init_process_group("gloo")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
     compile_blocks()
-    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay, not a.f32).train()
+    Run(a.run, a.minutes, a.stages, a.weights, a.from_model, a.tower, a.freeze_tower, a.decay, not a.f32, a.rate).train()
 
 
 if __name__ == "__main__":
