@@ -149,7 +149,7 @@ def answers(encoder, encoded):
     return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
 
 
-SUMS = {"reckon": 0.8, "all": 0.3, "last": 0.1}  # share of a stage's batches that have no image
+SUMS = {"reckon": 0.8, "all": 0.3, "last": 0.2}  # share of a stage's batches that have no image
 IDS_PER_BATCH = 12_000
 
 
@@ -225,7 +225,8 @@ def _mixed(sizes, r):
             return (between(6, 17), sizes.choice([1, 2])), lambda w, h: samples.text_lines(r, w, h)
         return (between(4, 28), sizes.choice([1, 2, 2, 2])), lambda w, h: samples.single_line(r, w, h)
     if kind < 0.5:
-        return (between(8, 17), between(3, 10)), lambda w, h: samples.text_lines(r, w, h)
+        close = sizes.random() < 0.5  # lines of which two meet in a visual token are the hardest
+        return (between(8, 17), between(3, 10)), lambda w, h: samples.text_lines(r, w, h, sizes=(13, 16) if close else (13, 24))
     if kind < 0.54:
         return (between(8, 20), between(6, 14)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
     if kind < 0.72 and matplotlib_charts.drawn():

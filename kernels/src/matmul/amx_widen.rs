@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use super::amx::Weights;
 use super::avx512_blocks::Vectors;
+use super::avx512_bytes::scaled;
 use super::blocks::ROW_BLOCK;
 use super::int8;
 use super::pack::Line;
@@ -51,16 +52,10 @@ unsafe fn widen_blocks<B: Vectors>(lines: &[Line], wide: &mut [Line]) {
             let index = part * (ROW_BLOCK / B::BLOCK) + block;
             // SAFETY: as the caller vouches; `part` and `block` are within a stored block.
             unsafe {
-                let scales = B::scales(lines.as_ptr(), index);
-                let zero = _mm512_set1_ps(-f32::from(B::ZERO));
-                let mut offsets = scales.map(|scale| _mm512_mul_ps(scale, zero));
-                if B::HAS_MIN {
-                    let mins = B::mins(lines.as_ptr(), index);
-                    offsets = std::array::from_fn(|i| _mm512_sub_ps(offsets[i], mins[i]));
-                }
+                let (scales, offsets) = scaled::<B>(lines.as_ptr(), index);
                 let lines = lines.as_ptr().add(B::part(part));
                 for word in block * words..(block + 1) * words {
-                    let quantities = B::word(lines, word);
+                    let quantities = [0, 1].map(|half| B::word(lines, word, half));
                     if let Some(wide) = wide.next() {
                         widen_word(quantities, scales, offsets, wide);
                     }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512_blocks::Avx512Blocks;
+use super::avx512_blocks;
 use super::avx512_bytes::{self, Avx512Bytes};
 use super::avx512_int8::Avx512Int8;
 use super::gemm::{Product, multiply as gemm};
@@ -29,19 +29,19 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         // SAFETY: the instructions are there, as asserted above; so in the next ones.
         Form::Int8 => gemm(&unsafe { Avx512Int8::new() }, product),
         // SAFETY: as above.
-        Form::Q8_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q8_0>::new() }, product),
+        Form::Q8_0 => unsafe { avx512_blocks::multiply::<blocks::Q8_0>(product) },
         // SAFETY: as above.
         Form::Q4_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
         Form::Q4K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
-        Form::Q4_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q4_0>::new() }, product),
+        Form::Q4_0 => unsafe { avx512_blocks::multiply::<blocks::Q4_0>(product) },
         // SAFETY: as above.
-        Form::Q5_0 => gemm(&unsafe { Avx512Blocks::<blocks::Q5_0>::new() }, product),
+        Form::Q5_0 => unsafe { avx512_blocks::multiply::<blocks::Q5_0>(product) },
         // SAFETY: as above.
-        Form::Q4K => gemm(&unsafe { Avx512Blocks::<blocks::Q4K>::new() }, product),
+        Form::Q4K => unsafe { avx512_blocks::multiply::<blocks::Q4K>(product) },
         // SAFETY: as above.
-        Form::Q6K => gemm(&unsafe { Avx512Blocks::<blocks::Q6K>::new() }, product),
+        Form::Q6K => unsafe { avx512_blocks::multiply::<blocks::Q6K>(product) },
     }
 }
 

@@ -8,22 +8,46 @@ use super::blocks::{
     self, Blocks, Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words,
     row_words,
 };
+use super::gemm::{self, Product};
 use super::pack::Line;
 use super::{Kernel, Tile};
 
-/// Weights in the blocks of `B`. Made only where the instructions were detected.
-pub(super) struct Avx512Blocks<B>(PhantomData<B>);
+/// The most rows whose sums and dot products of a whole panel fit in the registers.
+const ROWS_OF_BOTH: usize = 6;
+/// The most rows that fit when one half of a panel's outputs is multiplied after the other.
+const ROWS_OF_HALF: usize = 12;
 
-impl<B> Avx512Blocks<B> {
+/// Weights in the blocks of `B`, in tiles of up to `MOST` rows. Made only where the instructions
+/// were detected.
+struct Avx512Blocks<B, const MOST: usize>(PhantomData<B>);
+
+/// Multiplies with weights in the blocks of `B`.
+///
+/// A tile of more rows than [`ROWS_OF_BOTH`] reads a panel twice, which few rows would wait for.
+///
+/// # Safety
+/// The machine must have the instructions that [`super::avx512::detected`] looks for.
+pub(super) unsafe fn multiply<B: Vectors>(product: Product<'_>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if product.rows() > ROWS_OF_HALF {
+            gemm::multiply(&Avx512Blocks::<B, ROWS_OF_HALF>::new(), product);
+        } else {
+            gemm::multiply(&Avx512Blocks::<B, ROWS_OF_BOTH>::new(), product);
+        }
+    }
+}
+
+impl<B, const MOST: usize> Avx512Blocks<B, MOST> {
     /// # Safety
     /// The machine must have the instructions that [`super::avx512::detected`] looks for.
-    pub(super) const unsafe fn new() -> Self {
+    const unsafe fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<B: Vectors> Kernel for Avx512Blocks<B> {
-    const ROWS: usize = 6;
+impl<B: Vectors, const MOST: usize> Kernel for Avx512Blocks<B, MOST> {
+    const ROWS: usize = MOST;
     const STEP: usize = B::STEP;
     const ROW_WORDS: usize = row_words::<B>();
     const LINES: usize = B::LINES;
@@ -41,23 +65,24 @@ impl<B: Vectors> Kernel for Avx512Blocks<B> {
     }
 }
 
-/// How a format's lines become vectors. Every function wants the instructions.
+/// How a format's lines become vectors, of outputs 0..16 (`half` 0) or 16..32 (1). Every function
+/// wants the instructions.
 pub(super) trait Vectors: Blocks {
-    /// The quantities of word `word` of 32 inputs from line `part` on: of outputs 0..16, 16..32.
+    /// The quantities of word `word` of 32 inputs from line `part` on.
     ///
     /// # Safety
-    /// `part` must point to the lines of 32 inputs.
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2];
+    /// `part` must point to the lines of 32 inputs; `half` be 0 or 1.
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i;
     /// The scales of block `block` of the stored block whose lines are at `step`.
     ///
     /// # Safety
-    /// `step` must point to the lines of a stored block.
-    unsafe fn scales(step: *const Line, block: usize) -> [__m512; 2];
+    /// `step` must point to the lines of a stored block; `half` be 0 or 1.
+    unsafe fn scales(step: *const Line, block: usize, half: usize) -> __m512;
     /// The minima of a block, as [`Vectors::scales`].
     ///
     /// # Safety
     /// As [`Vectors::scales`].
-    unsafe fn mins(_step: *const Line, _block: usize) -> [__m512; 2] {
+    unsafe fn mins(_step: *const Line, _block: usize, _half: usize) -> __m512 {
         // SAFETY: all zeros are a vector.
         unsafe { std::mem::zeroed() }
     }
@@ -77,71 +102,94 @@ fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
 /// readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn tile_blocks<B: Vectors, const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
+    // SAFETY: as the caller vouches.
+    unsafe {
+        if const { R <= ROWS_OF_BOTH } {
+            write(&sums_of::<B, R, 2>(rows, panel, 0), tile);
+        } else {
+            let left = sums_of::<B, R, 1>(rows, panel, 0);
+            let right = sums_of::<B, R, 1>(rows, panel, 1);
+            write::<R>(&std::array::from_fn(|r| [left[r][0], right[r][0]]), tile);
+        }
+    }
+}
+
+/// The products of `R` rows with `H` halves of a panel's outputs, from half `first` on.
+///
+/// # Safety
+/// There must be as many stored blocks in the `R` rows as in the panel; `first + H` be at most 2.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sums_of<B: Vectors, const R: usize, const H: usize>(
+    rows: &[u32],
+    panel: &[Line],
+    first: usize,
+) -> [[__m512; H]; R] {
+    let mut sums = [[_mm512_setzero_ps(); H]; R];
     let mut row = rows.as_ptr();
     for step in panel.chunks_exact(B::LINES) {
         for part in 0..B::STEP / ROW_BLOCK {
             for block in 0..ROW_BLOCK / B::BLOCK {
                 // SAFETY: `row` is at this part of the packed rows, of which there are as many as
                 // of the panel's; the lines are those of a stored block.
-                unsafe { multiply_block::<B, R>(row, step, part, block, &mut sums) }
+                unsafe { multiply_block::<B, R, H>(row, step, first, (part, block), &mut sums) }
             }
             // SAFETY: the rows have this many words for each part.
             row = unsafe { row.add(part_words::<B>() * R) };
         }
     }
-    // SAFETY: as the caller vouches.
-    unsafe { write(&sums, tile) }
+    sums
 }
 
-/// Adds the products of one block of the weight.
+/// Adds the products of one block of the weight with `H` halves, from half `first` on.
 ///
 /// # Safety
 /// `row` must point to the packed words of 32 inputs of `R` rows, `step` be the lines of a stored
-/// block, and `part` and `block` within it.
+/// block, part and block within it; `first + H` be at most 2.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn multiply_block<B: Vectors, const R: usize>(
+unsafe fn multiply_block<B: Vectors, const R: usize, const H: usize>(
     row: *const u32,
     step: &[Line],
-    part: usize,
-    block: usize,
-    sums: &mut [[__m512; 2]; R],
+    first: usize,
+    (part, block): (usize, usize),
+    sums: &mut [[__m512; H]; R],
 ) {
     let words = B::BLOCK / 4;
     // SAFETY: as the caller vouches; a packed row has the words 0..9 and one for each block.
     unsafe {
         let at = |word: usize, r: usize| *row.add(word * R + r);
-        let mut dots = [[_mm512_setzero_si512(); 2]; R];
+        let mut dots = [[_mm512_setzero_si512(); H]; R];
         if !B::HAS_MIN {
             for (r, dots) in dots.iter_mut().enumerate() {
-                *dots = [_mm512_set1_epi32(at(9 + block, r).cast_signed()); 2];
+                *dots = [_mm512_set1_epi32(at(9 + block, r).cast_signed()); H];
             }
         }
         let lines = step.as_ptr().add(B::part(part));
         for word in block * words..(block + 1) * words {
-            let [left, right] = B::word(lines, word);
+            let weights: [_; H] = std::array::from_fn(|half| B::word(lines, word, first + half));
             for (r, dots) in dots.iter_mut().enumerate() {
                 let row = _mm512_set1_epi32(at(word, r).cast_signed());
-                dots[0] = _mm512_dpbusd_epi32(dots[0], left, row);
-                dots[1] = _mm512_dpbusd_epi32(dots[1], right, row);
+                for half in 0..H {
+                    dots[half] = _mm512_dpbusd_epi32(dots[half], weights[half], row);
+                }
             }
         }
         let index = part * (ROW_BLOCK / B::BLOCK) + block;
-        let scales = B::scales(step.as_ptr(), index);
-        for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
-            let row = _mm512_set1_ps(f32::from_bits(at(8, r)));
-            for half in 0..2 {
-                let scale = _mm512_mul_ps(scales[half], row);
+        for half in 0..H {
+            let scales = B::scales(step.as_ptr(), index, first + half);
+            for (r, (sums, dots)) in sums.iter_mut().zip(&dots).enumerate() {
+                let scale = _mm512_mul_ps(scales, _mm512_set1_ps(f32::from_bits(at(8, r))));
                 sums[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[half]), scale, sums[half]);
             }
         }
         if B::HAS_MIN {
-            let mins = B::mins(step.as_ptr(), index);
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let row = _mm512_set1_ps(f32::from_bits(at(9 + block, r)));
-                sums[0] = _mm512_fmadd_ps(mins[0], row, sums[0]);
-                sums[1] = _mm512_fmadd_ps(mins[1], row, sums[1]);
+            for half in 0..H {
+                let mins = B::mins(step.as_ptr(), index, first + half);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let row = _mm512_set1_ps(f32::from_bits(at(9 + block, r)));
+                    sums[half] = _mm512_fmadd_ps(mins, row, sums[half]);
+                }
             }
         }
     }
@@ -149,121 +197,109 @@ unsafe fn multiply_block<B: Vectors, const R: usize>(
 
 impl Vectors for Q8_0 {
     #[target_feature(enable = "avx512f")]
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i {
         // SAFETY: 32 inputs have 8 words of two lines.
-        unsafe { [load(part.add(2 * word)), load(part.add(2 * word + 1))] }
+        unsafe { load(part.add(2 * word + half)) }
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn scales(step: *const Line, _block: usize) -> [__m512; 2] {
+    unsafe fn scales(step: *const Line, _block: usize, half: usize) -> __m512 {
         // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(16)) }
+        unsafe { halves(step.add(16), half) }
     }
 }
 
 impl Vectors for Q4_0 {
     #[target_feature(enable = "avx512f")]
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i {
         // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { nibbles(part, word) }
+        unsafe { nibbles(part, word, half) }
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn scales(step: *const Line, _block: usize) -> [__m512; 2] {
+    unsafe fn scales(step: *const Line, _block: usize, half: usize) -> __m512 {
         // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(8)) }
+        unsafe { halves(step.add(8), half) }
     }
 }
 
 impl Vectors for Q5_0 {
     #[target_feature(enable = "avx512f")]
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i {
         // SAFETY: 32 inputs start with 8 lines of nibbles and 2 of bits.
-        let (low, bits) = unsafe {
-            (nibbles(part, word), [load(part.add(Q5_0_HIGH)), load(part.add(Q5_0_HIGH + 1))])
+        let (low, bits) = unsafe { (nibbles(part, word, half), load(part.add(Q5_0_HIGH + half))) };
+        let moved = match word {
+            0 => _mm512_slli_epi32::<4>(bits),
+            1 => _mm512_slli_epi32::<3>(bits),
+            2 => _mm512_slli_epi32::<2>(bits),
+            3 => _mm512_slli_epi32::<1>(bits),
+            4 => bits,
+            5 => _mm512_srli_epi32::<1>(bits),
+            6 => _mm512_srli_epi32::<2>(bits),
+            _ => _mm512_srli_epi32::<3>(bits),
         };
-        let high = bits.map(|bits| {
-            let moved = match word {
-                0 => _mm512_slli_epi32::<4>(bits),
-                1 => _mm512_slli_epi32::<3>(bits),
-                2 => _mm512_slli_epi32::<2>(bits),
-                3 => _mm512_slli_epi32::<1>(bits),
-                4 => bits,
-                5 => _mm512_srli_epi32::<1>(bits),
-                6 => _mm512_srli_epi32::<2>(bits),
-                _ => _mm512_srli_epi32::<3>(bits),
-            };
-            _mm512_and_si512(moved, _mm512_set1_epi32(0x1010_1010))
-        });
-        [_mm512_or_si512(low[0], high[0]), _mm512_or_si512(low[1], high[1])]
+        _mm512_or_si512(low, _mm512_and_si512(moved, _mm512_set1_epi32(0x1010_1010)))
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn scales(step: *const Line, _block: usize) -> [__m512; 2] {
+    unsafe fn scales(step: *const Line, _block: usize, half: usize) -> __m512 {
         // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(10)) }
+        unsafe { halves(step.add(10), half) }
     }
 }
 
 impl Vectors for Q4K {
     #[target_feature(enable = "avx512f")]
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i {
         // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { nibbles(part, word) }
+        unsafe { nibbles(part, word, half) }
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn scales(step: *const Line, block: usize) -> [__m512; 2] {
+    unsafe fn scales(step: *const Line, block: usize, half: usize) -> __m512 {
         // SAFETY: each part ends with a line of 32 scales and 32 minima; the factor of the scales
         // is the line after the parts.
         unsafe {
-            let factor = halves(step.add(8 * Q4K_PART));
-            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>();
-            [scaled(unsigned(bytes), factor[0]), scaled(unsigned(bytes.add(16)), factor[1])]
+            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>().add(16 * half);
+            scaled(unsigned(bytes), halves(step.add(8 * Q4K_PART), half))
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn mins(step: *const Line, block: usize) -> [__m512; 2] {
+    unsafe fn mins(step: *const Line, block: usize, half: usize) -> __m512 {
         // SAFETY: as for the scales; the factor of the minima is the last line.
         unsafe {
-            let factor = halves(step.add(8 * Q4K_PART + 1));
-            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>().add(32);
-            [scaled(unsigned(bytes), factor[0]), scaled(unsigned(bytes.add(16)), factor[1])]
+            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>().add(32 + 16 * half);
+            scaled(unsigned(bytes), halves(step.add(8 * Q4K_PART + 1), half))
         }
     }
 }
 
 impl Vectors for Q6K {
     #[target_feature(enable = "avx512f")]
-    unsafe fn word(part: *const Line, word: usize) -> [__m512i; 2] {
+    unsafe fn word(part: *const Line, word: usize, half: usize) -> __m512i {
         // SAFETY: 32 inputs start with 8 lines of nibbles and 4 of pairs of bits; a line of these
         // holds 4 words.
-        unsafe {
-            let low = nibbles(part, word);
-            let high = |half: usize| {
-                let pairs = load(part.add(8 + word / 4 * 2 + half));
-                // Bits that are to be at 4 and 5 of each byte are at 2 · (word % 4).
-                let moved = match word % 4 {
-                    0 => _mm512_slli_epi32::<4>(pairs),
-                    1 => _mm512_slli_epi32::<2>(pairs),
-                    2 => pairs,
-                    _ => _mm512_srli_epi32::<2>(pairs),
-                };
-                _mm512_and_si512(moved, _mm512_set1_epi32(0x3030_3030))
-            };
-            [_mm512_or_si512(low[0], high(0)), _mm512_or_si512(low[1], high(1))]
-        }
+        let (low, pairs) =
+            unsafe { (nibbles(part, word, half), load(part.add(8 + word / 4 * 2 + half))) };
+        // Bits that are to be at 4 and 5 of each byte are at 2 · (word % 4).
+        let moved = match word % 4 {
+            0 => _mm512_slli_epi32::<4>(pairs),
+            1 => _mm512_slli_epi32::<2>(pairs),
+            2 => pairs,
+            _ => _mm512_srli_epi32::<2>(pairs),
+        };
+        _mm512_or_si512(low, _mm512_and_si512(moved, _mm512_set1_epi32(0x3030_3030)))
     }
 
     #[target_feature(enable = "avx512f")]
-    unsafe fn scales(step: *const Line, block: usize) -> [__m512; 2] {
+    unsafe fn scales(step: *const Line, block: usize, half: usize) -> __m512 {
         // SAFETY: each part ends with a line of two times 32 scales; the factor is the last line.
         unsafe {
-            let factor = halves(step.add(8 * Q6K_PART));
-            let bytes = step.add(block / 2 * Q6K_PART + 12).cast::<u8>().add(block % 2 * 32);
-            let signed = |bytes: *const u8| _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.cast()));
-            [scaled(signed(bytes), factor[0]), scaled(signed(bytes.add(16)), factor[1])]
+            let bytes = step.add(block / 2 * Q6K_PART + 12).cast::<u8>();
+            let bytes = bytes.add(block % 2 * 32 + 16 * half);
+            let scales = _mm512_cvtepi8_epi32(_mm_loadu_si128(bytes.cast()));
+            scaled(scales, halves(step.add(8 * Q6K_PART), half))
         }
     }
 }
@@ -280,34 +316,25 @@ unsafe fn load(line: *const Line) -> __m512i {
 /// The nibbles of word `word` of 8.
 ///
 /// # Safety
-/// `lines` must point to 8 lines.
+/// `lines` must point to 8 lines; `half` be 0 or 1.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn nibbles(lines: *const Line, word: usize) -> [__m512i; 2] {
-    let low = _mm512_set1_epi32(0x0f0f_0f0f);
-    // SAFETY: two lines hold the low nibbles of one word and the high nibbles of another.
-    let both = unsafe { [load(lines.add(word % 4 * 2)), load(lines.add(word % 4 * 2 + 1))] };
-    match word / 4 {
-        0 => [_mm512_and_si512(both[0], low), _mm512_and_si512(both[1], low)],
-        _ => [
-            _mm512_and_si512(_mm512_srli_epi32::<4>(both[0]), low),
-            _mm512_and_si512(_mm512_srli_epi32::<4>(both[1]), low),
-        ],
-    }
+unsafe fn nibbles(lines: *const Line, word: usize, half: usize) -> __m512i {
+    // SAFETY: a line holds the low nibbles of one word and the high nibbles of another.
+    let both = unsafe { load(lines.add(word % 4 * 2 + half)) };
+    let moved = if word < 4 { both } else { _mm512_srli_epi32::<4>(both) };
+    _mm512_and_si512(moved, _mm512_set1_epi32(0x0f0f_0f0f))
 }
 
-/// A line of 32 f16.
+/// Half of a line of 32 f16.
 ///
 /// # Safety
-/// `line` must point to a line.
+/// `line` must point to a line; `half` be 0 or 1.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn halves(line: *const Line) -> [__m512; 2] {
+unsafe fn halves(line: *const Line, half: usize) -> __m512 {
     // SAFETY: a line is two times 32 bytes.
-    unsafe {
-        let line = line.cast::<__m256i>();
-        [_mm512_cvtph_ps(_mm256_load_si256(line)), _mm512_cvtph_ps(_mm256_load_si256(line.add(1)))]
-    }
+    unsafe { _mm512_cvtph_ps(_mm256_load_si256(line.cast::<__m256i>().add(half))) }
 }
 
 /// # Safety

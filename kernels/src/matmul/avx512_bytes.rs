@@ -68,7 +68,7 @@ impl<B: Nibbles> Kernel for Avx512Bytes<B> {
 }
 
 /// Scale of each output, and what is added to its scaled quantities.
-type Scaled = ([__m512; 2], [__m512; 2]);
+pub(super) type Scaled = ([__m512; 2], [__m512; 2]);
 
 /// How the quantities of a block become weights.
 ///
@@ -76,15 +76,14 @@ type Scaled = ([__m512; 2], [__m512; 2]);
 /// `block` must be one of the stored block whose lines are at `stored`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn scaled<B: Vectors>(stored: *const Line, block: usize) -> Scaled {
+pub(super) unsafe fn scaled<B: Vectors>(stored: *const Line, block: usize) -> Scaled {
     // SAFETY: the caller's promise.
     unsafe {
-        let scales = B::scales(stored, block);
+        let scales = [0, 1].map(|half| B::scales(stored, block, half));
         let zero = _mm512_set1_ps(-f32::from(B::ZERO));
         let mut offsets = scales.map(|scale| _mm512_mul_ps(scale, zero));
         if B::HAS_MIN {
-            let mins = B::mins(stored, block);
-            offsets = [0, 1].map(|half| _mm512_sub_ps(offsets[half], mins[half]));
+            offsets = [0, 1].map(|half| _mm512_sub_ps(offsets[half], B::mins(stored, block, half)));
         }
         (scales, offsets)
     }
@@ -127,10 +126,10 @@ unsafe fn widen_step<B: Nibbles>(lines: &[Line], wide: &mut [Line]) {
                 let offsets = [0, 1].map(|half| _mm512_mul_ps(offsets[half], factors[half]));
                 let part = stored.as_ptr().add(B::part(block));
                 for word in 0..ROW_BLOCK / 4 {
-                    let quantities = B::word(part, word);
                     let Some(wide) = words.next() else { return };
                     for (half, line) in wide.iter_mut().enumerate() {
-                        store(line, bytes_of(quantities[half], scales[half], offsets[half]));
+                        let quantities = B::word(part, word, half);
+                        store(line, bytes_of(quantities, scales[half], offsets[half]));
                     }
                 }
             }
