@@ -202,11 +202,15 @@ def _stretched(r, one, width, height, easy):
 
 
 def _one_table(turns):
-    """Up to three turns of which one at most writes the chart's table: a second time would teach nothing new."""
+    """Up to three turns of which one at most writes the chart's table: a second time would teach nothing new.
+
+    Colours come before what else needs no table: few charts can be asked for them, and they are learnt last.
+    """
     def is_table(question, _, thoughts=()):
         return question == "Convert the chart to a table." or any(" | " in part for part in thoughts) and "color" not in question
     tables = [turn for turn in turns if is_table(*turn)]
-    return tables[:1] + [turn for turn in turns if turn not in tables][:2]
+    others = sorted((turn for turn in turns if turn not in tables), key=lambda turn: "color" not in turn[0])
+    return tables[:1] + others[:2]
 
 
 def _in_conversation(turns):
