@@ -8,10 +8,11 @@ use serde_json::{Map, Value, json};
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-/// Opens a file of such a dataset: one sample, or for words a list of them.
+/// Opens a file of such a dataset: one sample, or for words and AI2D a list of them.
 pub(crate) fn open(file: &DataFile, format: Format) -> Result<Rows, DatasetError> {
     match format {
         Format::Words => words(file),
+        Format::Ai2d => ai2d(file),
         Format::Sroie => Ok(Box::new(std::iter::once(sroie(file)))),
         _ => Ok(Box::new(std::iter::once(funsd(file)))),
     }
@@ -59,6 +60,46 @@ fn funsd(file: &DataFile) -> Result<Row, DatasetError> {
     let image = image_name(file, &id)?;
     let row = json!({ "id": id, "image": image, "text": lines.join("\n"), "entities": entities });
     Ok(Row::of_values(1, row))
+}
+
+/// A row for each question on an image: what the file says of it, with `question` (its words) and
+/// `image` (seen from the dataset's folder). None for an image outside of the test set, where that
+/// is told.
+fn ai2d(file: &DataFile) -> Result<Rows, DatasetError> {
+    let page: Map<String, Value> = read_json(file)?;
+    let bad = |row: usize, field: &str, reason: &str| DatasetError::BadRow {
+        file: file.path.clone(),
+        row,
+        field: field.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let name = page.get("imageName").and_then(Value::as_str);
+    let name = name.ok_or_else(|| bad(1, "imageName", "is no text"))?;
+    if !is_tested(file, name) {
+        return Ok(Box::new(std::iter::empty()));
+    }
+    let questions = page.get("questions").and_then(Value::as_object);
+    let questions = questions.ok_or_else(|| bad(1, "questions", "is no object"))?;
+    let rows = questions.iter().enumerate().map(|(index, (question, asked))| {
+        let Value::Object(asked) = asked else {
+            return Err(bad(index + 1, "questions", "holds a question that is no object"));
+        };
+        let folder =
+            if asked.get("abcLabel") == Some(&true.into()) { "abc_images" } else { "images" };
+        let mut row = asked.clone();
+        row.insert("question".to_owned(), question.as_str().into());
+        row.insert("image".to_owned(), format!("{folder}/{name}").into());
+        Ok(Row::of_values(index + 1, Value::Object(row)))
+    });
+    let rows: Vec<Result<Row, DatasetError>> = rows.collect();
+    Ok(Box::new(rows.into_iter()))
+}
+
+/// Whether an image is of the test set, or there is no list of it.
+fn is_tested(file: &DataFile, image: &str) -> bool {
+    let id = image.split_once('.').map_or(image, |(id, _)| id);
+    let list = std::fs::read_to_string(file.images.join("ai2d_test_ids.csv"));
+    list.map_or(true, |ids| ids.lines().any(|line| line.trim() == id))
 }
 
 /// Lines such as `word_1.png, "Tiredness"`, as ICDAR's ground truth has them, or

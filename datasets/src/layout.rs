@@ -44,6 +44,11 @@ pub enum Format {
     Sroie,
     /// FUNSD: `annotations/ID.json` and `images/ID.png`. `files` name the annotations.
     Funsd,
+    /// AI2D as its authors publish it: `questions/NAME.png.json`, each with several questions on
+    /// `images/NAME.png`. `files` name the questions, `images` the folder above. Where that folder
+    /// has `ai2d_test_ids.csv`, only the images that it lists are read. Questions on letters in
+    /// place of the image's words (`abcLabel`) want the image with the letters, in `abc_images`.
+    Ai2d,
     /// A folder of word images with lines of `image, word` (IIIT5K, ICDAR 2013 and 2015).
     Words,
 }

@@ -24,7 +24,9 @@ pub(crate) fn open(file: &DataFile, layout: &Layout, images: bool) -> Result<Row
             separated::open(file, b'\t', Some(images))
         }
         Format::Parquet => parquet::open(file, &file.fields.images, images),
-        Format::Sroie | Format::Funsd | Format::Words => crate::folders::open(file, layout.format),
+        Format::Sroie | Format::Funsd | Format::Words | Format::Ai2d => {
+            crate::folders::open(file, layout.format)
+        }
     }
 }
 

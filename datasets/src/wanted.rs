@@ -54,7 +54,7 @@ fn beside<'a>(
     let fields = pattern.fields.as_ref().unwrap_or(&layout.fields);
     let has_images = match layout.format {
         Format::Json | Format::Jsonl | Format::Csv | Format::Words => !fields.images.is_empty(),
-        Format::Sroie | Format::Funsd => true,
+        Format::Sroie | Format::Funsd | Format::Ai2d => true,
         // Images are in the rows, unless a task says where else.
         Format::Tsv | Format::Parquet => !pattern.images.is_empty(),
     };

@@ -2,6 +2,7 @@
 
 mod item;
 mod summary;
+mod sums;
 
 pub use item::{ItemResult, State};
 pub use summary::{Group, Summary};

@@ -11,7 +11,8 @@ mod proportion;
 mod standard_error;
 
 pub use bootstrap::{
-    bootstrap_interval, clustered_bootstrap_interval, weighted_bootstrap_interval,
+    bootstrap_interval, clustered_bootstrap_interval, sums_bootstrap_interval,
+    weighted_bootstrap_interval,
 };
 pub use compare::{Comparison, Test, compare, compare_clustered, mcnemar};
 pub use power::{smallest_detectable_difference, smallest_significant_difference};

@@ -1,7 +1,8 @@
 //! The example tools, run as `glm4v chat` runs them: JSON in, text out.
 
 use serde_json::{Value, json};
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tools");
@@ -9,6 +10,11 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tools");
 /// What a tool of `tools.json` makes of its arguments; `None`, said on standard error, where there
 /// is no Python.
 fn call(name: &str, arguments: &Value) -> Option<Output> {
+    call_with(name, arguments, &[])
+}
+
+/// The same with variables in the tool's environment.
+fn call_with(name: &str, arguments: &Value, variables: &[(&str, &str)]) -> Option<Output> {
     let text = std::fs::read_to_string(format!("{FOLDER}/tools.json")).unwrap();
     let tools: Value = serde_json::from_str(&text).unwrap();
     let tool = tools.as_array().unwrap().iter().find(|tool| tool["function"]["name"] == name);
@@ -21,6 +27,7 @@ fn call(name: &str, arguments: &Value) -> Option<Output> {
     let started = Command::new(command[0])
         .args(&command[1..])
         .current_dir(FOLDER)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -63,6 +70,43 @@ fn pages_of_the_users_own_network_are_not_fetched() {
         let told = text(&refused.stderr);
         assert!(!told.contains("Traceback") && told.contains("not a"), "{url}: {told}");
     }
+}
+
+/// Answers two requests: for a page, and for one that is on another address.
+fn serve_pages(listener: &TcpListener) {
+    const PAGE: &str = "<html><head><title>Fruit</title><script>var no = 1;</script></head>\
+        <body><h1>Prices &amp; sorts</h1><p>Apples   cost <b>3</b></p><p>é</p></body></html>";
+    for stream in listener.incoming().take(2) {
+        let mut stream = stream.unwrap();
+        let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+        let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        let answer = match request[0].starts_with("GET /page ") {
+            true => format!(
+                "HTTP/1.0 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\r\n{PAGE}",
+                PAGE.len()
+            ),
+            false => "HTTP/1.0 302 Found\r\nLocation: http://127.0.0.2:1/\r\n\r\n".to_owned(),
+        };
+        stream.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_page_comes_as_its_text() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || serve_pages(&listener));
+    let fetch = |path: &str| {
+        let url = format!("http://{address}/{path}");
+        let allowed = [("FETCH_PAGE_ALSO_ALLOWED", "127.0.0.1"), ("no_proxy", "127.0.0.1")];
+        call_with("fetch_page", &json!({ "url": url }), &allowed)
+    };
+    let Some(page) = fetch("page") else { return };
+    assert!(page.status.success(), "{}", text(&page.stderr));
+    assert_eq!(text(&page.stdout), "Fruit\nPrices & sorts\nApples cost 3\né\n");
+    // A redirect to an address that is not public is refused like one that is asked for.
+    let elsewhere = fetch("elsewhere").unwrap();
+    assert!(text(&elsewhere.stderr).contains("127.0.0.2 is not a public address"));
 }
 
 #[test]

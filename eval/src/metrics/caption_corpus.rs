@@ -57,13 +57,42 @@ fn mean(scores: &[f64]) -> f64 {
 /// BLEU-1 to -4, 0 to 1, of tokenised captions, each against its references. The reference scorer
 /// adds tiny numbers so that it never divides by zero.
 pub fn bleu(captions: &[String], references: &[Vec<String>]) -> [f64; ORDER] {
-    const TINY: f64 = 1e-15;
-    const SMALL: f64 = 1e-9;
     let mut all = Matches::default();
     for (caption, references) in captions.iter().zip(references) {
-        let references: Vec<_> = references.iter().map(|reference| words(reference)).collect();
-        all.add(&Matches::of(&words(caption), &references));
+        all.add(&matches(caption, references));
     }
+    bleu_of(&all)
+}
+
+fn matches(caption: &str, references: &[String]) -> Matches {
+    let references: Vec<_> = references.iter().map(|reference| words(reference)).collect();
+    Matches::of(&words(caption), &references)
+}
+
+/// What [`bleu`] adds up over its captions, of one that is not tokenised yet: n-grams of each order
+/// that are right, and that there are; the words of the caption, and of the nearest reference.
+pub(crate) fn sums(caption: &str, references: &[String]) -> Vec<f64> {
+    let tokens = |text: &str| caption_words(&one_line(text));
+    let references: Vec<String> = references.iter().map(|text| tokens(text)).collect();
+    let matches = matches(&tokens(caption), &references);
+    let counts = [matches.correct, matches.total].concat().into_iter();
+    counts.chain([matches.length, matches.reference_length]).map(|count| count as f64).collect()
+}
+
+/// BLEU-1 to -4 of added up [`sums`].
+pub(crate) fn bleu_of_sums(sums: &[f64]) -> [f64; ORDER] {
+    let count = |at: usize| sums.get(at).map_or(0, |&sum| sum as usize);
+    bleu_of(&Matches {
+        correct: std::array::from_fn(count),
+        total: std::array::from_fn(|n| count(ORDER + n)),
+        length: count(2 * ORDER),
+        reference_length: count(2 * ORDER + 1),
+    })
+}
+
+fn bleu_of(all: &Matches) -> [f64; ORDER] {
+    const TINY: f64 = 1e-15;
+    const SMALL: f64 = 1e-9;
     let ratio = (all.length as f64 + TINY) / (all.reference_length as f64 + SMALL);
     let penalty = if ratio < 1.0 { (1.0 - 1.0 / ratio).exp() } else { 1.0 };
     let mut product = 1.0;

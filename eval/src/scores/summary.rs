@@ -20,7 +20,8 @@ pub struct Summary {
     /// Their score; `None` for no samples, or where the metric gives no number.
     pub score: Option<f64>,
     /// 95 % interval of the score, questions on one image drawn together: Wilson's where samples
-    /// are right or wrong, else by bootstrap. `None` where the score is no mean of the samples'.
+    /// are right or wrong, else by bootstrap. `None` where the score is no function of sums over the
+    /// samples.
     pub interval: Option<(f64, f64)>,
     /// Other parts of the metric's result, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,19 +49,15 @@ impl Summary {
         let items: Vec<&ItemResult> = items.iter().filter(counts).copied().collect();
         let count = items.len();
         let scores: Vec<f64> = items.iter().filter_map(|item| item.score).collect();
-        let at_once = match scoring.aggregate {
-            Aggregate::Documents => Some(documents(&items)),
-            Aggregate::Corpus | Aggregate::CorpusLists | Aggregate::Pages => {
-                Some(corpus(scoring, &items))
-            }
-            Aggregate::Mean | Aggregate::Sum | Aggregate::GroupMean => None,
-        };
-        if let (Some(item), false) = (at_once, items.is_empty()) {
+        if let (Some(item), false) = (at_once(scoring, &items), items.is_empty()) {
             let found = whole(metric, &item)?;
             let score = part(&found, scoring.part.as_deref());
             let others = scoring.also.iter();
             let parts = others.filter_map(|name| Some((name.clone(), part(&found, Some(name))?)));
-            let interval = score.and_then(|score| rate_interval(metric, &items, score));
+            let interval = score.and_then(|score| {
+                rate_interval(metric, &items, score)
+                    .or_else(|| set_interval(scoring, metric, &items, score))
+            });
             return Ok(Self { count, score, interval, parts: parts.collect() });
         }
         let (score, interval) = match scoring.aggregate {
@@ -70,7 +67,10 @@ impl Summary {
                 let interval = interval(&items, &scores).map(|(low, high)| (sum(low), sum(high)));
                 (Some(scores.iter().sum()), interval)
             }
-            Aggregate::GroupMean => (Some(group_mean(scoring, &items)), None),
+            Aggregate::GroupMean => {
+                let score = group_mean(scoring, &items);
+                (Some(score), set_interval(scoring, metric, &items, score))
+            }
             _ => (Some(mean(&scores)), interval(&items, &scores)),
         };
         let parts = scoring.also.iter().filter_map(|name| {
@@ -80,6 +80,40 @@ impl Summary {
         });
         Ok(Self { count, score, interval, parts: parts.collect() })
     }
+}
+
+/// All answers as the one item of a metric of whole sets; `None` for scores that samples have.
+fn at_once(scoring: &Scoring, items: &[&ItemResult]) -> Option<Item> {
+    match scoring.aggregate {
+        Aggregate::Documents => Some(documents(items)),
+        Aggregate::Corpus | Aggregate::CorpusLists | Aggregate::Pages => {
+            Some(corpus(scoring, items))
+        }
+        Aggregate::Mean | Aggregate::Sum | Aggregate::GroupMean => None,
+    }
+}
+
+/// The score of a set that is more than the mean of its samples'.
+#[cfg(test)]
+pub(super) fn score_of_set(
+    scoring: &Scoring,
+    metric: &MetricInfo,
+    items: &[&ItemResult],
+) -> Option<f64> {
+    match at_once(scoring, items) {
+        Some(item) => part(&whole(metric, &item).ok()?, scoring.part.as_deref()),
+        None => Some(group_mean(scoring, items)),
+    }
+}
+
+/// The 95 % interval of a score that is a function of sums over the samples.
+fn set_interval(
+    scoring: &Scoring,
+    metric: &MetricInfo,
+    items: &[&ItemResult],
+    score: f64,
+) -> Option<(f64, f64)> {
+    super::sums::interval(scoring, metric, items, &clusters(items)?, score)
 }
 
 /// The mean of the means of the groups; samples of no group are one of their own.

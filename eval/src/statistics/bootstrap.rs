@@ -4,6 +4,7 @@ use super::{Interval, totals, weighted_totals};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Resamples drawn; enough for the second decimal of a percentage.
@@ -44,6 +45,45 @@ pub fn weighted_bootstrap_interval<K: Hash + Eq>(
     let totals: Vec<(f64, f64)> = totals.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
     let means = sorted_means(totals.len(), |cluster| totals[cluster])?;
     Some(percentiles(&means, confidence))
+}
+
+/// The percentile interval of a `score` that is a function of sums over samples, such as an F1 of
+/// counts, drawn cluster by cluster. Each sample gives as many numbers as there are sums. Draws
+/// without a score are left out; `None` where that is all of them, or there are no samples.
+pub fn sums_bootstrap_interval<K: Hash + Eq>(
+    samples: &[Vec<f64>],
+    clusters: &[K],
+    score: impl Fn(&[f64]) -> Option<f64> + Sync,
+    confidence: f64,
+) -> Option<Interval> {
+    let totals = cluster_sums(samples, clusters);
+    let length = totals.first()?.len();
+    let resample = |resample: usize| {
+        let mut random = SmallRng::seed_from_u64(SEED + resample as u64);
+        let mut sums = vec![0.0; length];
+        for _ in 0..totals.len() {
+            let drawn = &totals[random.random_range(0..totals.len())];
+            sums.iter_mut().zip(drawn).for_each(|(sum, more)| *sum += more);
+        }
+        score(&sums)
+    };
+    let mut scores: Vec<f64> = (0..RESAMPLES).into_par_iter().filter_map(resample).collect();
+    scores.sort_by(f64::total_cmp);
+    (!scores.is_empty()).then(|| percentiles(&scores, confidence))
+}
+
+/// The sums of each cluster's samples, in the order in which clusters are met.
+fn cluster_sums<K: Hash + Eq>(samples: &[Vec<f64>], clusters: &[K]) -> Vec<Vec<f64>> {
+    let mut places = HashMap::new();
+    let mut totals: Vec<Vec<f64>> = Vec::new();
+    for (sample, cluster) in samples.iter().zip(clusters) {
+        let place = *places.entry(cluster).or_insert(totals.len());
+        match totals.get_mut(place) {
+            Some(total) => total.iter_mut().zip(sample).for_each(|(sum, more)| *sum += more),
+            None => totals.push(sample.clone()),
+        }
+    }
+    totals
 }
 
 /// The means of resamples in ascending order, given the sum and the number of items of each draw.
@@ -92,6 +132,20 @@ mod tests {
         assert!((wide.low - 0.165).abs() < 0.02 && (wide.high - 0.335).abs() < 0.02, "{wide:?}");
         let narrow = bootstrap_interval(&scores(1600), 0.95).unwrap();
         assert!(narrow.high - narrow.low < (wide.high - wide.low) / 3.0);
+    }
+
+    #[test]
+    fn a_mean_is_a_function_of_sums() {
+        let scores: Vec<f64> = (0..60).map(|i| f64::from(i % 7) / 6.0).collect();
+        let clusters: Vec<usize> = (0..60).map(|i| i / 3).collect();
+        let samples: Vec<Vec<f64>> = scores.iter().map(|&score| vec![score, 1.0]).collect();
+        let of_sums = sums_bootstrap_interval(&samples, &clusters, |s| Some(s[0] / s[1]), 0.95);
+        let (of_sums, of_mean) =
+            (of_sums.unwrap(), clustered_bootstrap_interval(&scores, &clusters, 0.95).unwrap());
+        assert!((of_sums.low - of_mean.low).abs() < 1e-12, "{of_sums:?} {of_mean:?}");
+        assert!((of_sums.high - of_mean.high).abs() < 1e-12, "{of_sums:?} {of_mean:?}");
+        assert_eq!(sums_bootstrap_interval(&samples, &clusters, |_| None, 0.95), None);
+        assert_eq!(sums_bootstrap_interval(&[], &clusters, |s| Some(s[0]), 0.95), None);
     }
 
     #[test]

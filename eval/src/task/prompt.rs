@@ -2,7 +2,7 @@
 
 use crate::EvalError;
 use glm4v_datasets::Sample;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
 /// A prompt with places for the sample's parts.
@@ -23,6 +23,7 @@ impl PromptTemplate {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.add_filter("capitalize_first", capitalize);
+        environment.add_filter("python_repr", python_repr);
         environment.add_template_owned(NAME, text.to_owned()).map_err(wrong)?;
         Ok(Self { environment })
     }
@@ -52,6 +53,18 @@ fn capitalize(text: &str) -> String {
     let first: String =
         letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     first + &letters.as_str().to_lowercase()
+}
+
+/// Python's `repr` of a text or a list of them; other values as they are.
+fn python_repr(value: Value) -> Result<String, minijinja::Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(crate::python::text_repr(text));
+    }
+    if value.kind() != ValueKind::Seq {
+        return Ok(value.to_string());
+    }
+    let items: Vec<String> = value.try_iter()?.map(python_repr).collect::<Result<_, _>>()?;
+    Ok(format!("[{}]", items.join(", ")))
 }
 
 fn wrong(error: minijinja::Error) -> EvalError {

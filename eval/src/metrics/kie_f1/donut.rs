@@ -116,6 +116,12 @@ impl Label {
 /// empty, on which the reference divides by zero. The reference takes it over a whole set, adding up
 /// the counts.
 pub(super) fn field_f1(found: &Literal, wanted: &Literal) -> Option<f64> {
+    let (right, all) = field_counts(found, wanted);
+    (all > 0).then(|| 2.0 * right as f64 / all as f64)
+}
+
+/// How many values both sides have at equal paths, and how many values there are on both sides.
+pub(super) fn field_counts(found: &Literal, wanted: &Literal) -> (usize, usize) {
     let (found, wanted) = (Fields::of(found), Fields::of(wanted));
     let (mut fields, mut left) = (Vec::new(), Vec::new());
     found.flatten("", &mut fields);
@@ -128,7 +134,7 @@ pub(super) fn field_f1(found: &Literal, wanted: &Literal) -> Option<f64> {
             right += 1;
         }
     }
-    (all > 0).then(|| 2.0 * right as f64 / all as f64)
+    (right, all)
 }
 
 /// Tree accuracy, 0 to 1: 1 − distance ÷ distance of an empty tree, no less than 0; 0 where the

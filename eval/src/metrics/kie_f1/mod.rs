@@ -69,6 +69,18 @@ pub fn donut_field_f1(prediction: &Value, reference: &Value) -> Result<f64, Scor
         .ok_or(ScoreError::Undefined("nothing to divide by"))
 }
 
+/// What [`donut_field_f1`] of a set adds up over its documents: values that both sides have at equal
+/// paths, and values of both sides.
+///
+/// # Errors
+/// [`ScoreError::Undefined`] when a side is no JSON.
+pub fn donut_field_counts(
+    prediction: &Value,
+    reference: &Value,
+) -> Result<(usize, usize), ScoreError> {
+    Ok(donut::field_counts(&read(prediction)?, &first_values(read(reference)?)))
+}
+
 /// Donut's tree accuracy, 0 to 1: 1 − edit distance of the trees ÷ that of an empty tree to the
 /// reference's, or 0 if that is less or there is nothing in the reference.
 ///

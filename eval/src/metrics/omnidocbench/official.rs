@@ -38,6 +38,22 @@ pub struct PageScore {
     pub tables: Vec<TableScore>,
 }
 
+impl PageScore {
+    /// What the page adds to a set's overall: its texts, with the formulas that were found as such,
+    /// its tables and its formulas, each 0 to 1; `None` where it has none.
+    pub(crate) fn parts_in_set(&self) -> [Option<f64>; 3] {
+        let likeness = |samples: &mut dyn Iterator<Item = &Edits>| {
+            let edits = SetEdits::of(samples.map(|edits| ((), *edits)));
+            edits.map(|edits| 1.0 - edits.page_mean)
+        };
+        [
+            likeness(&mut self.texts.iter().chain(&self.formulas_as_texts)),
+            of_tables(std::slice::from_ref(self), |table| table.teds),
+            likeness(&mut self.formulas.iter()),
+        ]
+    }
+}
+
 /// How near a table of an answer is to a true one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableScore {
