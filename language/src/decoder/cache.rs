@@ -61,7 +61,9 @@ impl KvCache {
     /// Forgets every row from `length` on, and returns how many are left. A shorter cache stays as it
     /// is. A recurrent state has no way back to an earlier row, so a longer cache with one forgets all.
     pub fn truncate(&mut self, length: usize) -> usize {
-        if self.len() > length && !self.rewinds() {
+        // The longest layer counts: a pass that failed may have run some layers and not the others.
+        let longest = self.layers.iter().map(LayerState::length).max().unwrap_or(0);
+        if longest > length && !self.rewinds() {
             self.layers.iter_mut().for_each(LayerState::clear);
         }
         for layer in &mut self.layers {
