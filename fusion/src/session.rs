@@ -85,7 +85,7 @@ impl Session {
             start = start.min(ahead.len()).min(common.saturating_sub(1));
             ahead.truncate(start)?;
         }
-        self.cache.truncate(start);
+        start = self.cache.truncate(start); // a recurrent state goes back to the very start
         self.rows.truncate(start);
         let rows = embed_rows(decoder, prompt, |ids| decoder.embed(ids))?; // (length, hidden)
         let layer = model.inner().parts.prediction.as_ref();
@@ -152,12 +152,16 @@ impl Session {
     /// Forgets the last `rows` rows, which were run one by one or together as tokens.
     ///
     /// # Errors
-    /// When memory runs out for what the prediction layer keeps.
+    /// When memory runs out for what the prediction layer keeps; [`FusionError::NoWayBack`] for a
+    /// decoder that cannot, whose session is empty then.
     pub(crate) fn rewind(&mut self, rows: usize) -> Result<(), FusionError> {
         let length = self.rows.len().saturating_sub(rows);
         self.next_position = self.next_position.saturating_sub((self.rows.len() - length) as u32);
         self.rows.truncate(length);
-        self.cache.truncate(length);
+        if self.cache.truncate(length) != length {
+            self.rows.clear();
+            return Err(FusionError::NoWayBack);
+        }
         self.ahead.as_mut().map_or(Ok(()), |ahead| ahead.truncate(length))
     }
 
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn chunks_give_what_one_pass_gives() {
-        for name in ["glm4v", "glm4v_9b", "glm4v_moe"] {
+        for name in ["glm4v", "glm4v_9b", "glm4v_moe", "glm5_next"] {
             let model = model(name);
             let prompt = prompt(&model, &[picture(&model)], "What is in the first frame?");
             let whole = prefill(&mut Session::new(model.decoder()), &model, &prompt);
@@ -287,17 +291,36 @@ mod tests {
 
     #[test]
     fn a_reused_beginning_gives_what_a_fresh_run_gives() {
-        let model = model("glm4v");
-        let visuals = [picture(&model)];
-        let questions = ["What is it?", "What is it made of, and why?", "Why?", "What is it?"];
-        let mut session = Session::new(model.decoder());
-        for question in questions {
-            let prompt = prompt(&model, &visuals, question);
-            let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
-            near(&prefill(&mut session, &model, &prompt), &fresh);
-            assert_eq!(session.len(), prompt.rows());
-            session.step(&model, 7).unwrap(); // an answer, which the next prompt does not go on from
+        for name in ["glm4v", "glm5_next"] {
+            let model = model(name);
+            let visuals = [picture(&model)];
+            let questions = ["What is it?", "What is it made of, and why?", "Why?", "What is it?"];
+            let mut session = Session::new(model.decoder());
+            for question in questions {
+                let prompt = prompt(&model, &visuals, question);
+                let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
+                near(&prefill(&mut session, &model, &prompt), &fresh);
+                assert_eq!(session.len(), prompt.rows());
+                session.step(&model, 7).unwrap(); // an answer that the next prompt leaves out
+            }
         }
+    }
+
+    #[test]
+    fn a_recurrent_state_goes_on_or_starts_anew() {
+        let model = model("glm5_next");
+        let (ids, prompt) = model.prompt(&[user_message(&[], "Why?")], &[], None, None).unwrap();
+        let mut session = Session::new(model.decoder());
+        prefill(&mut session, &model, &prompt);
+        session.step(&model, 65).unwrap();
+        // The same rows and more: only those are run.
+        let longer = model.splice(&[&ids[..], &[65, 66, 67]].concat(), &[]).unwrap();
+        let fresh = prefill(&mut Session::new(model.decoder()), &model, &longer);
+        near(&prefill(&mut session, &model, &longer), &fresh);
+        // An earlier row: there is no way back to it.
+        assert!(matches!(session.rewind(1), Err(FusionError::NoWayBack)));
+        assert_eq!((session.len(), session.cache.len()), (0, 0));
+        near(&prefill(&mut session, &model, &longer), &fresh);
     }
 
     #[test]
@@ -328,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_step_gives_what_a_longer_prompt_gives() {
-        for name in ["glm4v", "glm4v_9b", "glm4"] {
+        for name in ["glm4v", "glm4v_9b", "glm4", "glm5_next"] {
             let model = model(name);
             let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
             let (mut ids, prompt) =
@@ -346,7 +369,7 @@ mod tests {
 
     #[test]
     fn steps_made_together_give_what_each_gives_alone() {
-        for name in ["glm4v", "glm4v_9b", "glm4"] {
+        for name in ["glm4v", "glm4v_9b", "glm4", "glm5_next"] {
             let model = model(name);
             let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
             let prompts = ["What?", "What is it made of, and why?", "Why?"]
@@ -373,7 +396,7 @@ mod tests {
 
     #[test]
     fn tokens_run_together_give_the_bits_of_steps() {
-        for name in ["glm4v", "glm4v_9b", "glm4", "glm4v_moe"] {
+        for name in ["glm4v", "glm4v_9b", "glm4", "glm4v_moe", "glm5_next"] {
             let model = model(name);
             let question = "Why, and what, is the total of all that it is made of? ".repeat(12);
             let prompt = prompt(&model, &[], &question);

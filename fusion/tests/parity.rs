@@ -61,6 +61,11 @@ fn vision_models_pass() {
 }
 
 #[test]
+fn glm5_next_passes() {
+    passes("glm5_next", &["one_image", "text", "two_images"]);
+}
+
+#[test]
 fn glm_ocr_passes() {
     passes("glm_ocr", &["table_recognition", "text", "text_recognition", "two_images"]);
 }

@@ -15,6 +15,19 @@ pub fn silu_times(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     apply::<SiluTimes>(gate, up, || gate.silu()? * up)
 }
 
+/// [`silu_times`] with `gate` cut at `limit` from above and `up` at `±limit`, where there is one.
+///
+/// Source: transformers `Glm5NextTextMLP`.
+///
+/// # Errors
+/// When shapes, types or devices differ.
+pub fn clamped_silu_times(gate: &Tensor, up: &Tensor, limit: Option<f64>) -> Result<Tensor> {
+    match limit {
+        None => silu_times(gate, up),
+        Some(limit) => silu_times(&gate.minimum(limit)?, &up.clamp(-limit, limit)?),
+    }
+}
+
 /// The exact GELU, `x · (1 + erf(x / √2)) / 2`. On the CPU the error is below `2e-7 · max(1, |x|)`.
 ///
 /// # Errors

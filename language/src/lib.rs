@@ -19,8 +19,10 @@ mod tools;
 
 pub use constraint::{Constraint, Grammar};
 pub use decoder::{
-    CacheType, ChatGlmConfig, Decoder, DecoderConfig, KvCache, MoeConfig, Position, Positions,
-    PredictionLayer, RopeParameters, RotaryConfig, TensorNames, TextConfig, TextFamily, YarnConfig,
+    CacheType, ChatGlmConfig, Decoder, DecoderConfig, Glm5NextTextConfig, HybridConfig,
+    HybridLayerConfig, IndexerConfig, KvCache, LatentAttentionConfig, LinearAttentionConfig,
+    LinearAttnConfig, Mixing, MoeConfig, Position, Positions, PredictionLayer, RopeParameters,
+    RotaryConfig, StreamsConfig, TensorNames, TextConfig, TextFamily, YarnConfig,
 };
 pub use detokenizer::Detokenizer;
 pub use error::LanguageError;

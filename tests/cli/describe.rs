@@ -12,6 +12,14 @@ fn the_built_in_model_answers_and_says_what_it_can_do() {
 }
 
 #[test]
+fn a_model_with_a_recurrent_state_describes() {
+    let (model, page) = (fixture("goldens/glm5_next"), fixture("goldens/glm5_next/page.png"));
+    let run = run(glm4v().args(["describe", "--model", &model, &page, "--max-tokens", "8"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(!run.stdout.trim().is_empty());
+}
+
+#[test]
 fn quiet_leaves_standard_error_empty() {
     let mut command = glm4v();
     let run = run(command.args(["describe", &picture(), &picture(), "--max-tokens", "4", "-q"]));

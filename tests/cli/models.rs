@@ -65,6 +65,17 @@ fn a_folder_is_inspected_without_its_weights_being_read() {
 }
 
 #[test]
+fn a_model_with_latents_is_inspected_with_what_they_take() {
+    let folder = fixture("goldens/glm5_next");
+    let run = run(glm4v().args(["models", "inspect", &folder, "--json"]));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let card = &run.json_lines()[0];
+    assert_eq!(card["model_type"], "glm5_next");
+    // Two layers with latents of 20 numbers, one of them with a quarter of 14 for the indexer.
+    assert_eq!(card["cache_per_token"], 4 * (2 * 20 + 4));
+}
+
+#[test]
 fn a_damaged_checkpoint_names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(fixture("goldens/glm/config.json"), folder.path().join("config.json")).unwrap();

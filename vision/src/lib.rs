@@ -3,6 +3,7 @@
 mod error;
 mod grid;
 mod image;
+mod padded_resize;
 mod preprocess;
 mod resize;
 mod smart_resize;
@@ -13,6 +14,7 @@ mod video_sampling;
 pub use self::image::{AlphaMode, Image, ImageOptions};
 pub use error::VisionError;
 pub use grid::Grid;
+pub use padded_resize::{Canvas, CanvasRule, padded_resize};
 pub use preprocess::{
     FixedSquarePreprocessor, Patches, PixelLimits, PreprocessorConfig, SmartResizePreprocessor,
 };

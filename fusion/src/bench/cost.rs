@@ -1,7 +1,7 @@
 //! What the phases cost by their formulas: multiplications and additions, and bytes read.
 
 use crate::visual::VisionModel;
-use glm4v_language::{DecoderConfig, MoeConfig};
+use glm4v_language::{DecoderConfig, HybridConfig, Mixing, MoeConfig};
 use glm4v_vision::{EvaClipConfig, Glm4vVisionConfig, TowerFlavour};
 
 /// What a pass costs.
@@ -34,17 +34,68 @@ pub(super) fn decoder(config: &DecoderConfig, rows: usize, earlier: usize) -> Co
         let experts = moe.num_experts_per_tok + moe.n_shared_experts;
         3.0 * hidden * (experts * moe.moe_intermediate_size) as f64
     };
-    let layers = config.layers as f64 * attention
+    let hybrid = config.hybrid.as_ref().map(|hybrid| Mixers::of(config, hybrid));
+    let layers = hybrid.as_ref().map_or(config.layers as f64 * attention, |mixers| mixers.weights)
         + dense_layers as f64 * 3.0 * hidden * inner
         + expert_layers as f64 * config.moe.as_ref().map_or(0.0, used_experts);
     let head = hidden * config.vocab_size as f64;
     let (rows, earlier) = (rows as f64, earlier as f64);
     let seen = rows * earlier + rows * (rows + 1.0) / 2.0;
+    if let (Some(mixers), Some(hybrid)) = (hybrid, &config.hybrid) {
+        let seen = seen.min(rows * (hybrid.indexer.top_k + hybrid.indexer.pool - 1) as f64);
+        return Cost {
+            flops: 2.0 * (rows * layers + head) + rows * mixers.recurrent + mixers.latent * seen,
+            weights: layers,
+            head,
+            cached: mixers.cached * seen,
+        };
+    }
     Cost {
         flops: 2.0 * (rows * layers + head) + 4.0 * config.layers as f64 * q_width * seen,
         weights: layers,
         head,
         cached: 2.0 * config.layers as f64 * kv_width * seen,
+    }
+}
+
+/// What the layers of GLM-5.3-Flash's decoder have in attention's place, all of them together. What
+/// the indexer does over its pools and the mixing of streams are small and left out.
+struct Mixers {
+    /// Weights of the projections.
+    weights: f64,
+    /// Multiplications and additions of the delta rule, a row.
+    recurrent: f64,
+    /// Those of attention, a row and key that it sees.
+    latent: f64,
+    /// Numbers read from the cache, the same.
+    cached: f64,
+}
+
+impl Mixers {
+    fn of(config: &DecoderConfig, hybrid: &HybridConfig) -> Self {
+        let hidden = config.hidden_size as f64;
+        let layers = |mixing: Mixing| {
+            hybrid.layers.iter().filter(|layer| layer.mixing == mixing).count() as f64
+        };
+        let (linear, indexed, shared) =
+            (layers(Mixing::Linear), layers(Mixing::Indexed), layers(Mixing::Shared));
+        let (heads, d) = (hybrid.linear.heads as f64, hybrid.linear.head_dim as f64);
+        let kda = hidden * (4.0 * heads * d + heads + 2.0 * d) + 2.0 * heads * d * d;
+        let size = &hybrid.latent;
+        let (q_rank, kv_rank) = (size.q_rank as f64, size.kv_rank as f64);
+        let (q_width, v_width) =
+            ((size.heads * size.qk_dim) as f64, (size.heads * size.v_dim) as f64);
+        let latent = hidden * (q_rank + kv_rank + v_width)
+            + q_rank * q_width
+            + kv_rank * (q_width + v_width);
+        let (heads_of_index, width) = (hybrid.indexer.heads as f64, hybrid.indexer.head_dim as f64);
+        let indexer = q_rank * heads_of_index * width + hidden * (2.0 * width + heads_of_index);
+        Self {
+            weights: linear * kda + (indexed + shared) * latent + indexed * indexer,
+            recurrent: linear * 8.0 * heads * d * d,
+            latent: (indexed + shared) * 4.0 * size.heads as f64 * kv_rank,
+            cached: (indexed + shared) * kv_rank,
+        }
     }
 }
 

@@ -182,13 +182,13 @@ impl Bench {
     fn check_room(&self, work: &Work) -> Result<(), FusionError> {
         let Some(available) = available_memory() else { return Ok(()) };
         let config = self.parts.decoder.config();
-        let row = [2, config.layers, config.kv_heads, config.head_dim, 4];
+        let row = [config.cached_numbers(), 4];
         let sequences = if work.batch > 1 { work.batch.saturating_add(1) } else { 1 };
         let sizes = [work.prompt.saturating_add(work.decode), sequences];
         let needed = row
             .into_iter()
-            .chain(sizes)
-            .fold(1, |product: u64, size| product.saturating_mul(size as u64));
+            .chain(sizes.map(|size| size as u64))
+            .fold(1, |product: u64, size| product.saturating_mul(size));
         if needed <= available {
             return Ok(());
         }
@@ -210,7 +210,14 @@ impl Bench {
     ) -> Result<Phase, FusionError> {
         let decoder = &self.parts.decoder;
         let (timing, ()) = time(work.rounds, || {
-            caches.iter_mut().for_each(|cache| cache.truncate(work.prompt));
+            if !decoder.rewinds() {
+                let forks = caches.iter().map(KvCache::fork).collect::<Result<Vec<_>, _>>();
+                let mut forks = forks?;
+                return (0..work.decode).try_for_each(|_| step(decoder, &mut forks));
+            }
+            for cache in caches.iter_mut() {
+                cache.truncate(work.prompt);
+            }
             (0..work.decode).try_for_each(|_| step(decoder, caches))
         })?;
         let timing: Vec<f64> = timing.iter().map(|s| s / work.decode as f64).collect();

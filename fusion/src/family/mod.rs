@@ -6,6 +6,7 @@ mod chatglm;
 mod glm;
 mod glm4v;
 mod glm4v_moe;
+mod glm5_next;
 mod glm_ocr;
 
 use crate::FusionError;
@@ -24,8 +25,14 @@ pub(crate) struct Family {
 }
 
 /// Every family, in the order of the table in the README.
-const FAMILIES: &[Family] =
-    &[chatglm::FAMILY, glm4v::FAMILY, glm4v_moe::FAMILY, glm_ocr::FAMILY, glm::FAMILY];
+const FAMILIES: &[Family] = &[
+    chatglm::FAMILY,
+    glm4v::FAMILY,
+    glm4v_moe::FAMILY,
+    glm5_next::FAMILY,
+    glm_ocr::FAMILY,
+    glm::FAMILY,
+];
 
 /// What a family puts together.
 #[derive(Debug)]
@@ -42,6 +49,9 @@ pub(crate) fn load_prediction(
     config: &DecoderConfig,
     weights: &Weights,
 ) -> Result<Option<PredictionLayer>, FusionError> {
+    if config.hybrid.is_some() {
+        return Ok(None); // it would be of another graph, which no implementation has
+    }
     let names = ["model.language_model", "model"].map(TensorNames::hugging_face);
     for (names, layers) in names.iter().zip(["model.language_model.layers", "model.layers"]) {
         let weights = weights.pp(layers).pp(config.layers);

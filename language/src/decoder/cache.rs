@@ -1,5 +1,6 @@
 //! Keys and values of the rows that a sequence has run so far.
 
+use super::hybrid::{LatentCache, RecurrentState};
 use candle_core::{DType, Device, Result, Tensor};
 use glm4v_kernels::KeptRows;
 
@@ -17,23 +18,39 @@ pub enum CacheType {
     Int8,
 }
 
-/// One sequence's keys and values in every layer. Not to be cloned: clones of tensors share their
+/// One sequence's keys and values in every layer, or what a layer keeps in their place. Not to be cloned: clones of tensors share their
 /// memory, and the cache writes into it.
 #[derive(Debug)]
 pub struct KvCache {
-    layers: Vec<LayerCache>,
+    layers: Vec<LayerState>,
+}
+
+/// What a layer keeps of a sequence.
+#[derive(Debug)]
+pub(super) enum LayerState {
+    /// Keys and values.
+    Rows(LayerCache),
+    /// What keys and values are made from, and an indexer's keys.
+    Latent(LatentCache),
+    /// What linear attention remembers, which has no way back to an earlier row.
+    Recurrent(RecurrentState),
 }
 
 impl KvCache {
     /// An empty cache for a decoder of `layers` layers.
     pub fn new(layers: usize, kept: CacheType) -> Self {
         let layer = || LayerCache { kept, ..LayerCache::default() };
-        Self { layers: (0..layers).map(|_| layer()).collect() }
+        Self::of((0..layers).map(|_| LayerState::Rows(layer())))
+    }
+
+    /// A cache of these states.
+    pub(super) fn of(layers: impl Iterator<Item = LayerState>) -> Self {
+        Self { layers: layers.collect() }
     }
 
     /// The number of rows that every layer has.
     pub fn len(&self) -> usize {
-        self.layers.iter().map(|layer| layer.length).min().unwrap_or(0)
+        self.layers.iter().map(LayerState::length).min().unwrap_or(0)
     }
 
     /// Whether no row has been run.
@@ -41,11 +58,25 @@ impl KvCache {
         self.len() == 0
     }
 
-    /// Forgets every row from `length` on; a shorter cache stays as it is.
-    pub fn truncate(&mut self, length: usize) {
-        for layer in &mut self.layers {
-            layer.length = layer.length.min(length);
+    /// Forgets every row from `length` on, and returns how many are left. A shorter cache stays as it
+    /// is. A recurrent state has no way back to an earlier row, so a longer cache with one forgets all.
+    pub fn truncate(&mut self, length: usize) -> usize {
+        // The longest layer counts: a pass that failed may have run some layers and not the others.
+        let longest = self.layers.iter().map(LayerState::length).max().unwrap_or(0);
+        if longest > length && !self.rewinds() {
+            self.layers.iter_mut().for_each(LayerState::clear);
         }
+        for layer in &mut self.layers {
+            if let LayerState::Rows(rows) = layer {
+                rows.length = rows.length.min(length);
+            }
+        }
+        self.len()
+    }
+
+    /// Whether [`Self::truncate`] can go back to any row.
+    fn rewinds(&self) -> bool {
+        self.layers.iter().all(|layer| matches!(layer, LayerState::Rows(_)))
     }
 
     /// A cache of its own with the same rows, for a sequence that goes on differently.
@@ -53,7 +84,7 @@ impl KvCache {
     /// # Errors
     /// When memory runs out.
     pub fn fork(&self) -> Result<Self> {
-        let layers = self.layers.iter().map(LayerCache::fork).collect::<Result<_>>()?;
+        let layers = self.layers.iter().map(LayerState::fork).collect::<Result<_>>()?;
         Ok(Self { layers })
     }
 
@@ -61,20 +92,82 @@ impl KvCache {
     /// there are as many.
     pub fn reserve(&mut self, rows: usize) {
         for layer in &mut self.layers {
-            layer.reserved = rows;
+            match layer {
+                LayerState::Rows(layer) => layer.reserved = rows,
+                LayerState::Latent(layer) => layer.reserve(rows),
+                LayerState::Recurrent(_) => {}
+            }
         }
     }
 
     /// The memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        let buffers = self.layers.iter().filter_map(|layer| layer.buffers.as_ref());
-        buffers.map(|(keys, values)| keys.bytes() + values.bytes()).sum()
+        self.layers.iter().map(LayerState::bytes).sum()
     }
 
     pub(super) fn layer(&mut self, i: usize) -> Result<&mut LayerCache> {
+        match self.state(i)? {
+            LayerState::Rows(layer) => Ok(layer),
+            _ => candle_core::bail!("layer {i} of the cache has no keys: {OTHER_DECODER}"),
+        }
+    }
+
+    /// What layer `i` keeps.
+    pub(super) fn state(&mut self, i: usize) -> Result<&mut LayerState> {
         match self.layers.get_mut(i) {
-            Some(layer) => Ok(layer),
-            None => candle_core::bail!("the cache has no layer {i}; it belongs to another decoder"),
+            Some(state) => Ok(state),
+            None => candle_core::bail!("the cache has no layer {i}: {OTHER_DECODER}"),
+        }
+    }
+}
+
+const OTHER_DECODER: &str = "it belongs to another decoder";
+
+impl LayerState {
+    pub(super) fn recurrent(&mut self) -> Result<&mut RecurrentState> {
+        match self {
+            Self::Recurrent(state) => Ok(state),
+            _ => candle_core::bail!("a layer of the cache has no state: {OTHER_DECODER}"),
+        }
+    }
+
+    pub(super) fn latent(&mut self) -> Result<&mut LatentCache> {
+        match self {
+            Self::Latent(cache) => Ok(cache),
+            _ => candle_core::bail!("a layer of the cache has no latents: {OTHER_DECODER}"),
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.length,
+            Self::Latent(cache) => cache.length(),
+            Self::Recurrent(state) => state.length(),
+        }
+    }
+
+    /// Forgets all rows.
+    fn clear(&mut self) {
+        match self {
+            Self::Rows(rows) => rows.length = 0,
+            Self::Latent(cache) => *cache = LatentCache::default(),
+            Self::Recurrent(state) => *state = RecurrentState::default(),
+        }
+    }
+
+    fn fork(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Rows(rows) => Self::Rows(rows.fork()?),
+            Self::Latent(cache) => Self::Latent(cache.fork()?),
+            Self::Recurrent(state) => Self::Recurrent(state.clone()),
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.bytes(),
+            Self::Latent(cache) => cache.bytes(),
+            Self::Recurrent(state) => state.bytes(),
         }
     }
 }
@@ -99,6 +192,10 @@ impl LayerCache {
         let all = (keys.first(length)?, values.first(length)?);
         self.buffers = Some((keys, values));
         Ok(all)
+    }
+
+    fn bytes(&self) -> usize {
+        self.buffers.as_ref().map_or(0, |(keys, values)| keys.bytes() + values.bytes())
     }
 
     fn fork(&self) -> Result<Self> {

@@ -1,5 +1,6 @@
 //! The numbers of a decoder, whichever file style they came from.
 
+use super::hybrid::HybridConfig;
 use super::rotary::RotaryConfig;
 use crate::LanguageError;
 use glm4v_kernels::RotaryLayout;
@@ -36,6 +37,10 @@ pub struct DecoderConfig {
     pub rotary: RotaryConfig,
     /// Experts in the MLP's place, in models that have them.
     pub moe: Option<MoeConfig>,
+    /// Where gate and up of the MLPs are cut, in models that do so.
+    pub swiglu_limit: Option<f64>,
+    /// Layers of the other graph, that of GLM-5.3-Flash.
+    pub hybrid: Option<HybridConfig>,
 }
 
 /// A mixture of experts, under the names of `config.json`. Defaults are those of transformers'
@@ -141,8 +146,12 @@ impl DecoderConfig {
                 format!("{} does not divide {} heads", self.kv_heads, self.heads),
             );
         }
+        if let Some(hybrid) = &self.hybrid {
+            hybrid.validate(self.layers)?;
+        }
         let rotated = self.rotary.rotated;
-        if rotated == 0 || !rotated.is_multiple_of(2) || rotated > self.head_dim {
+        let turns = self.hybrid.is_none(); // the other graph has no rotary positions
+        if turns && (rotated == 0 || !rotated.is_multiple_of(2) || rotated > self.head_dim) {
             return wrong(
                 "partial_rotary_factor",
                 format!("{rotated} of {} channels cannot turn in pairs", self.head_dim),
@@ -161,6 +170,18 @@ impl DecoderConfig {
             yarn.validate()?;
         }
         self.moe.as_ref().map_or(Ok(()), MoeConfig::validate)
+    }
+}
+
+impl DecoderConfig {
+    /// Numbers that a row of a sequence adds to its cache, in all layers.
+    pub fn cached_numbers(&self) -> u64 {
+        match &self.hybrid {
+            Some(hybrid) => hybrid.cached_numbers(),
+            None => [2, self.layers, self.kv_heads, self.head_dim]
+                .into_iter()
+                .fold(1, |product: u64, size| product.saturating_mul(size as u64)),
+        }
     }
 }
 
@@ -229,6 +250,8 @@ impl From<&ChatGlmConfig> for DecoderConfig {
                 yarn: None,
             },
             moe: None,
+            swiglu_limit: None,
+            hybrid: None,
         }
     }
 }

@@ -186,6 +186,8 @@ impl TextConfig {
             tied_embeddings: tied.or(self.tie_word_embeddings).unwrap_or(false),
             rotary,
             moe: (family == TextFamily::Glm4vMoe).then(|| self.moe.clone()),
+            swiglu_limit: None,
+            hybrid: None,
         };
         config.validate()?;
         Ok(config)

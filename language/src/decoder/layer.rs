@@ -26,9 +26,35 @@ pub(super) struct Layer {
 
 /// What stands in the MLP's place.
 #[derive(Debug)]
-enum FeedForward {
+pub(super) enum FeedForward {
     Dense(Mlp),
     Experts(Moe),
+}
+
+impl FeedForward {
+    /// Reads the layer's experts, or its MLP, whose tensors are below the layer's `weights`.
+    pub(super) fn load(
+        config: &DecoderConfig,
+        names: &TensorNames,
+        experts: bool,
+        weights: &Weights,
+    ) -> std::result::Result<Self, LanguageError> {
+        Ok(match config.moe.as_ref().filter(|_| experts) {
+            Some(moe) => Self::Experts(Moe::load(config, moe, &weights.pp("mlp"))?),
+            None => {
+                let widths = (config.hidden_size, config.intermediate_size);
+                Self::Dense(Mlp::load(widths, config.swiglu_limit, names.mlp, weights)?)
+            }
+        })
+    }
+
+    /// `x` `(length, hidden)` to the same shape.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Dense(mlp) => mlp.forward(x),
+            Self::Experts(moe) => moe.forward(x),
+        }
+    }
 }
 
 impl Layer {
@@ -41,20 +67,13 @@ impl Layer {
     ) -> std::result::Result<Self, LanguageError> {
         let norm = |name: &str| rms_norm(config, &weights.pp(name));
         let output_norm = |name: &str| config.output_norms.then(|| norm(name)).transpose();
-        let experts = config.moe.as_ref().filter(|moe| index >= moe.first_k_dense_replace);
-        let mlp = match experts {
-            Some(moe) => FeedForward::Experts(Moe::load(config, moe, &weights.pp("mlp"))?),
-            None => {
-                let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-                FeedForward::Dense(Mlp::load(hidden, inner, names.mlp, weights)?)
-            }
-        };
+        let experts = config.moe.as_ref().is_some_and(|moe| index >= moe.first_k_dense_replace);
         Ok(Self {
             input_norm: norm("input_layernorm")?,
             attention: Attention::load(config, names, weights)?,
             attention_output_norm: output_norm("post_self_attn_layernorm")?,
             mlp_input_norm: norm("post_attention_layernorm")?,
-            mlp,
+            mlp: FeedForward::load(config, names, experts, weights)?,
             mlp_output_norm: output_norm("post_mlp_layernorm")?,
         })
     }
@@ -71,11 +90,7 @@ impl Layer {
         let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, sequences)?;
         trace.record(format_args!("layer_{index}_attention"), &attended);
         let x = add(x, &normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
-        let normed_x = self.mlp_input_norm.forward(&x)?;
-        let y = match &self.mlp {
-            FeedForward::Dense(mlp) => mlp.forward(&normed_x)?,
-            FeedForward::Experts(moe) => moe.forward(&normed_x)?,
-        };
+        let y = self.mlp.forward(&self.mlp_input_norm.forward(&x)?)?;
         add(&x, &normed(&self.mlp_output_norm, y)?)
     }
 }

@@ -3,21 +3,23 @@
 use super::names::{GateUpNames, MlpNames};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, silu_times};
+use glm4v_kernels::{Linear, clamped_silu_times};
 use glm4v_weights::Weights;
 
-/// `down(SiLU(gate) · up)`. Gate and up are kept as one projection, gate first.
+/// `down(SiLU(gate) · up)`, gate and up cut at a limit where the model has one. They are kept as one
+/// projection, gate first.
 #[derive(Debug)]
 pub(super) struct Mlp {
     gate_up: Linear,
     down: Linear,
+    limit: Option<f64>,
 }
 
 impl Mlp {
     /// Reads an MLP from rows of width `hidden` over `inner` and back.
     pub(super) fn load(
-        hidden: usize,
-        inner: usize,
+        (hidden, inner): (usize, usize),
+        limit: Option<f64>,
         names: MlpNames,
         weights: &Weights,
     ) -> std::result::Result<Self, LanguageError> {
@@ -31,7 +33,7 @@ impl Mlp {
                 Linear::stacked(&both)?
             }
         };
-        Ok(Self { gate_up, down: projection(names.down, hidden, inner)? })
+        Ok(Self { gate_up, down: projection(names.down, hidden, inner)?, limit })
     }
 
     /// `x` `(length, hidden)` to the same shape.
@@ -40,6 +42,6 @@ impl Mlp {
         let [gate, up] = halves.as_slice() else {
             candle_core::bail!("the fused gate and up projection has an odd width");
         };
-        self.down.forward(&silu_times(gate, up)?)
+        self.down.forward(&clamped_silu_times(gate, up, self.limit)?)
     }
 }

@@ -6,6 +6,7 @@ mod attention;
 mod cache;
 mod config;
 mod hugging_face;
+mod hybrid;
 mod layer;
 mod mlp;
 mod moe;
@@ -17,6 +18,10 @@ mod rotary;
 pub use cache::{CacheType, KvCache};
 pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig};
 pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
+pub use hybrid::{
+    Glm5NextTextConfig, HybridConfig, HybridLayerConfig, IndexerConfig, LatentAttentionConfig,
+    LinearAttentionConfig, LinearAttnConfig, Mixing, StreamsConfig,
+};
 pub use names::TensorNames;
 pub use positions::{Position, Positions};
 pub use prediction::PredictionLayer;
@@ -26,6 +31,7 @@ use crate::LanguageError;
 use candle_core::{DType, Device, Result, Tensor};
 use glm4v_kernels::{Embedding, Linear, RmsNorm, RotaryTable, Trace, activation_type};
 use glm4v_weights::{Weights, WeightsError};
+use hybrid::HybridLayers;
 use layer::Layer;
 
 /// A decoder with its embedding table and output head.
@@ -34,10 +40,19 @@ pub struct Decoder {
     config: DecoderConfig,
     embeddings: Embedding,
     device: Device,
-    layers: Vec<Layer>,
+    layers: Layers,
     final_norm: RmsNorm,
     head: Linear,
     cache_type: CacheType,
+}
+
+/// The two graphs that there are.
+#[derive(Debug)]
+enum Layers {
+    /// Attention over keys and values in every layer.
+    Attention(Vec<Layer>),
+    /// GLM-5.3-Flash's.
+    Hybrid(HybridLayers),
 }
 
 impl Decoder {
@@ -57,9 +72,15 @@ impl Decoder {
             true => embeddings.as_head(),
             false => weights.pp(&names.head).linear(width, rows, false)?,
         };
-        let layers = (0..config.layers)
-            .map(|i| Layer::load(config, names, i, &weights.pp(&names.layers).pp(i)))
-            .collect::<std::result::Result<_, _>>()?;
+        let layers = weights.pp(&names.layers);
+        let layers = match &config.hybrid {
+            Some(hybrid) => Layers::Hybrid(HybridLayers::load(config, hybrid, names, &layers)?),
+            None => Layers::Attention(
+                (0..config.layers)
+                    .map(|i| Layer::load(config, names, i, &layers.pp(i)))
+                    .collect::<std::result::Result<_, _>>()?,
+            ),
+        };
         Ok(Self {
             config: config.clone(),
             embeddings,
@@ -93,7 +114,16 @@ impl Decoder {
 
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
-        KvCache::new(self.layers.len(), self.cache_type)
+        match &self.layers {
+            Layers::Attention(layers) => KvCache::new(layers.len(), self.cache_type),
+            Layers::Hybrid(layers) => layers.new_cache(),
+        }
+    }
+
+    /// Whether its caches can go back to an earlier row; a recurrent state cannot, and then
+    /// [`KvCache::truncate`] forgets all rows, and there is no cache in 8 bits.
+    pub fn rewinds(&self) -> bool {
+        matches!(self.layers, Layers::Attention(_))
     }
 
     /// The same decoder, whose new caches are kept in `cache_type`.
@@ -146,16 +176,33 @@ impl Decoder {
             let (rows, positions) = (rows.dims(), positions.len());
             candle_core::bail!("{lengths} rows of sequences, {positions} positions, rows {rows:?}");
         }
+        let x = match &self.layers {
+            Layers::Attention(layers) => {
+                self.run_layers(layers, rows, positions, sequences, trace)?
+            }
+            Layers::Hybrid(layers) => layers.forward(rows, sequences, trace)?,
+        };
+        let x = self.final_norm.forward(&x)?; // (length, hidden)
+        trace.record("final_norm", &x);
+        Ok(x)
+    }
+
+    fn run_layers(
+        &self,
+        layers: &[Layer],
+        rows: &Tensor,
+        positions: &Positions,
+        sequences: &mut [(usize, &mut KvCache)],
+        trace: &mut Trace,
+    ) -> Result<Tensor> {
         let rotary = self.rotary_table(positions)?;
         let mut x = rows.clone();
-        for (i, layer) in self.layers.iter().enumerate() {
+        for (i, layer) in layers.iter().enumerate() {
             let caches = sequences.iter_mut().map(|(length, cache)| Ok((*length, cache.layer(i)?)));
             let mut caches = caches.collect::<Result<Vec<_>>>()?;
             x = layer.forward(&x, &rotary, &mut caches, i, trace)?; // (length, hidden)
             trace.record(format_args!("layer_{i}"), &x);
         }
-        let x = self.final_norm.forward(&x)?;
-        trace.record("final_norm", &x);
         Ok(x)
     }
 

@@ -41,13 +41,15 @@ impl Moe {
             (config.hidden_size, moe.moe_intermediate_size, moe.n_routed_experts);
         let router = weights.pp("gate");
         let correction = router.tensor_as("e_score_correction_bias", experts, DType::F32)?;
-        let expert = |i| Mlp::load(hidden, inner, MlpNames::EXPERT, &weights.pp("experts").pp(i));
-        let shared = weights.pp("shared_experts");
+        let mlp = |inner, weights: &Weights| {
+            Mlp::load((hidden, inner), config.swiglu_limit, MlpNames::EXPERT, weights)
+        };
+        let expert = |i| mlp(inner, &weights.pp("experts").pp(i));
         Ok(Self {
             router: Linear::new(router.tensor_as("weight", (experts, hidden), DType::F32)?, None),
             correction: correction.to_vec1()?,
             experts: (0..experts).map(expert).collect::<std::result::Result<_, _>>()?,
-            shared: Mlp::load(hidden, inner * moe.n_shared_experts, MlpNames::EXPERT, &shared)?,
+            shared: mlp(inner * moe.n_shared_experts, &weights.pp("shared_experts"))?,
             config: moe.clone(),
         })
     }

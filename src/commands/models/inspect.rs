@@ -8,7 +8,7 @@ use glm4v::{HubOptions, LoadOptions, Message, NANO, Part, Role};
 use glm4v_fusion::memory::{available_memory, needed};
 use glm4v_fusion::quantise::QUANTISED;
 use glm4v_fusion::{nano_checkpoint, open_checkpoint};
-use glm4v_language::{PromptFormat, PromptOptions};
+use glm4v_language::{Glm5NextTextConfig, PromptFormat, PromptOptions};
 use glm4v_weights::{
     BlockType, Checkpoint, Count, Files, ModelSource, Summary, TensorInfo, cached, look_up,
 };
@@ -174,7 +174,11 @@ fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'
         file: &tensor.file,
     };
     let text = config.text_config.clone().unwrap_or(config.text);
-    let (context, cache_per_token) = (text.context(), text.cache_per_token());
+    let cache_per_token = match config.model_type.as_str() {
+        "glm5_next" => latent_cache_per_token(files)?,
+        _ => text.cache_per_token(),
+    };
+    let context = text.context();
     let free = available_memory();
     let memory = memory(checkpoint);
     let vision = config.vision_config.is_some();
@@ -194,6 +198,18 @@ fn card<'a>(checkpoint: &'a Checkpoint, args: &'a Args) -> anyhow::Result<Card<'
         model_type: config.model_type,
         tensors: args.tensors.then(|| checkpoint.tensors().map(tensor).collect()),
     })
+}
+
+/// Bytes that a token takes in the cache of GLM-5.3-Flash, in f32. What its linear attention
+/// remembers is no larger for a longer conversation.
+fn latent_cache_per_token(files: &Files) -> anyhow::Result<Option<u64>> {
+    #[derive(Deserialize)]
+    struct Config {
+        text_config: Glm5NextTextConfig,
+    }
+    let config: Option<Config> = files.read_json("config.json")?;
+    let decoder = config.map(|config| config.text_config.decoder(None)).transpose()?;
+    Ok(decoder.and_then(|decoder| decoder.cached_numbers().checked_mul(4)))
 }
 
 /// Bytes that the weights take as f32, bf16, f16 and each quantised type.

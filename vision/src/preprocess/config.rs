@@ -2,7 +2,7 @@
 
 use super::normalize::{CLIP_MEAN, CLIP_STD};
 use crate::image::CHANNELS;
-use crate::{SizeRule, VisionError};
+use crate::{CanvasRule, SizeRule, VisionError};
 use serde::Deserialize;
 
 /// Pillow's number for bicubic, the only `resample` that the family uses.
@@ -13,6 +13,9 @@ const MAX_BLOCK: u64 = 1024;
 
 /// The largest `size.longest_edge` taken from a file; published ones are near 5e7.
 const MAX_LONGEST_EDGE: u64 = 1 << 30;
+
+/// The largest `max_image_tokens` taken from a file; the reference's default is 8000.
+const MAX_TOKENS: u64 = 1 << 20;
 
 /// The numbers of a preprocessor file, under the names that the file gives them.
 ///
@@ -48,12 +51,17 @@ pub struct PreprocessorConfig {
     pub merge_size: u32,
     /// Sides are resized to multiples of this many visual tokens; 1 but in GLM-GA.
     pub patch_expand_factor: u32,
+    /// The least visual tokens of an image, in GLM-5.3-Flash, which has no limits on pixels.
+    pub min_image_tokens: u64,
+    /// The most visual tokens of an image, there.
+    pub max_image_tokens: u64,
 }
 
 /// Limits on `frames * height * width`. The names are the reference's; they are no edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct PixelLimits {
-    /// The least pixels; smaller images are scaled up.
+    /// The least pixels; smaller images are scaled up. 0, which is no limit, where the file has none.
+    #[serde(default)]
     pub shortest_edge: u64,
     /// The most pixels; larger images are scaled down. A still counts `temporal_patch_size` times.
     pub longest_edge: u64,
@@ -84,6 +92,8 @@ impl Default for PreprocessorConfig {
             temporal_patch_size: 2,
             merge_size: 2,
             patch_expand_factor: 1,
+            min_image_tokens: 16,
+            max_image_tokens: 8000,
         }
     }
 }
@@ -98,6 +108,35 @@ impl PreprocessorConfig {
             shortest_edge: self.min_pixels.unwrap_or(default.shortest_edge),
             longest_edge: self.max_pixels.unwrap_or(default.longest_edge),
         });
+        let (block, frames) = self.block()?;
+        let (least, most) = (size.shortest_edge, size.longest_edge);
+        check(least > 0 && least <= most && most <= MAX_LONGEST_EDGE, "size", || {
+            format!(
+                "limits pixels to {least} ..= {most}; shortest_edge must be 1 to longest_edge, \
+                 longest_edge at most {MAX_LONGEST_EDGE}"
+            )
+        })?;
+        Ok(SizeRule { factor: block, temporal_factor: frames, min_pixels: least, max_pixels: most })
+    }
+
+    /// The rule for canvases of GLM-5.3-Flash.
+    ///
+    /// # Errors
+    /// As [`Self::size_rule`].
+    pub(super) fn canvas_rule(&self) -> Result<CanvasRule, VisionError> {
+        let (factor, _) = self.block()?;
+        let (least, most) = (self.min_image_tokens, self.max_image_tokens);
+        check(least > 0 && least <= most && most <= MAX_TOKENS, "max_image_tokens", || {
+            format!(
+                "limits tokens to {least} ..= {most}; min_image_tokens must be 1 to it, and it at \
+                 most {MAX_TOKENS}"
+            )
+        })?;
+        Ok(CanvasRule { factor, min_tokens: least, max_tokens: most })
+    }
+
+    /// The side of a visual token in pixels, and the frames that it spans.
+    fn block(&self) -> Result<(u32, u32), VisionError> {
         let block = u64::from(self.patch_size)
             * u64::from(self.merge_size).saturating_mul(self.patch_expand_factor.into());
         check(block > 0 && block <= MAX_BLOCK, "patch_size", || {
@@ -109,22 +148,10 @@ impl PreprocessorConfig {
         check(frames > 0 && u64::from(frames) <= MAX_BLOCK, "temporal_patch_size", || {
             format!("is {frames}; it must be 1 to {MAX_BLOCK}")
         })?;
-        let (least, most) = (size.shortest_edge, size.longest_edge);
-        check(least > 0 && least <= most && most <= MAX_LONGEST_EDGE, "size", || {
-            format!(
-                "limits pixels to {least} ..= {most}; shortest_edge must be 1 to longest_edge, \
-                 longest_edge at most {MAX_LONGEST_EDGE}"
-            )
-        })?;
         check(self.resample == BICUBIC, "resample", || {
             format!("is {}; only {BICUBIC} (bicubic) is supported", self.resample)
         })?;
-        Ok(SizeRule {
-            factor: block as u32,
-            temporal_factor: frames,
-            min_pixels: least,
-            max_pixels: most,
-        })
+        Ok((block as u32, frames))
     }
 
     /// The normalised value of a grey level of a channel. In f32 and in the order of the

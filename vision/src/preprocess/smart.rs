@@ -1,10 +1,13 @@
-//! The preprocessing of GLM-4.1V, 4.5V, 4.6V and GLM-OCR: near the original size, in patches.
+//! The preprocessing of GLM-4.1V and later: near the original size, in patches.
 
 use super::config::{PixelLimits, PreprocessorConfig};
 use super::normalize::{LevelTables, level_tables};
 use super::patchify::{PatchShape, patchify};
-use crate::{Grid, Image, Resampler, SizeRule, VisionError, resize, smart_resize};
-use ndarray::Array2;
+use crate::{
+    Canvas, CanvasRule, Grid, Image, Resampler, SizeRule, VisionError, padded_resize, resize,
+    smart_resize,
+};
+use ndarray::{Array2, Array3, ArrayView3, s};
 
 /// What a `glm4v` tower reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,10 +19,19 @@ pub struct Patches {
     pub grid: Grid,
 }
 
-/// Resizes by [`smart_resize`], normalises and cuts into patches.
+/// How an image comes to a size that patches cover.
+#[derive(Clone, Copy, Debug)]
+enum Fit {
+    /// [`smart_resize`].
+    Stretch(SizeRule),
+    /// [`padded_resize`].
+    Pad(CanvasRule),
+}
+
+/// Resizes, normalises and cuts into patches.
 #[derive(Clone, Debug)]
 pub struct SmartResizePreprocessor {
-    rule: SizeRule,
+    fit: Fit,
     do_resize: bool,
     resampler: Resampler,
     tables: LevelTables,
@@ -32,7 +44,15 @@ impl SmartResizePreprocessor {
     /// # Errors
     /// [`VisionError::BadPreprocessorConfig`] for numbers that no image can be prepared with.
     pub fn for_images(config: &PreprocessorConfig) -> Result<Self, VisionError> {
-        Self::new(config, PixelLimits::IMAGE)
+        Self::new(config, Fit::Stretch(config.size_rule(PixelLimits::IMAGE)?))
+    }
+
+    /// For stills of GLM-5.3-Flash, which are not stretched but laid on a canvas.
+    ///
+    /// # Errors
+    /// As [`SmartResizePreprocessor::for_images`].
+    pub fn for_padded_images(config: &PreprocessorConfig) -> Result<Self, VisionError> {
+        Self::new(config, Fit::Pad(config.canvas_rule()?))
     }
 
     /// For videos, from `video_preprocessor_config.json`, whose default limits are larger.
@@ -40,12 +60,12 @@ impl SmartResizePreprocessor {
     /// # Errors
     /// As [`SmartResizePreprocessor::for_images`].
     pub fn for_videos(config: &PreprocessorConfig) -> Result<Self, VisionError> {
-        Self::new(config, PixelLimits::VIDEO)
+        Self::new(config, Fit::Stretch(config.size_rule(PixelLimits::VIDEO)?))
     }
 
-    fn new(config: &PreprocessorConfig, default: PixelLimits) -> Result<Self, VisionError> {
+    fn new(config: &PreprocessorConfig, fit: Fit) -> Result<Self, VisionError> {
         Ok(Self {
-            rule: config.size_rule(default)?,
+            fit,
             do_resize: config.do_resize,
             resampler: Resampler::Torchvision,
             tables: level_tables(|channel, level| config.normalized(channel, level)),
@@ -94,30 +114,38 @@ impl SmartResizePreprocessor {
     /// `counted` is the number of frames that the pixel limits apply to.
     fn resized_patches(&self, frames: &[Image], counted: usize) -> Result<Patches, VisionError> {
         let (width, height) = frames.first().map_or((0, 0), Image::size);
-        let (height, width) = self.target(counted, width, height)?;
-        let resized: Vec<_> = frames
-            .iter()
-            .map(|frame| resize(frame.pixels(), height, width, self.resampler))
-            .collect();
+        let canvas = self.canvas(counted, width, height)?;
+        let resized: Vec<_> =
+            frames.iter().map(|frame| lay(frame.pixels(), &canvas, self.resampler)).collect();
         let (pixels, grid) = patchify(&resized, &self.tables, self.shape);
         Ok(Patches { pixels, grid })
     }
 
-    /// The resized `(height, width)`.
-    fn target(
-        &self,
-        frames: usize,
-        width: u32,
-        height: u32,
-    ) -> Result<(usize, usize), VisionError> {
-        let block = self.rule.factor;
-        let (height, width) = if self.do_resize {
-            smart_resize(frames, height, width, &self.rule)?
-        } else if height.is_multiple_of(block) && width.is_multiple_of(block) {
-            (height, width)
-        } else {
-            return Err(VisionError::OffGrid { width, height, block });
+    /// The size that is cut into patches, and how much of it the image has.
+    fn canvas(&self, frames: usize, width: u32, height: u32) -> Result<Canvas, VisionError> {
+        let block = match &self.fit {
+            Fit::Stretch(rule) => rule.factor,
+            Fit::Pad(rule) => rule.factor,
         };
-        Ok((height as usize, width as usize))
+        let size = match &self.fit {
+            Fit::Pad(rule) if self.do_resize => return Ok(padded_resize(height, width, rule)),
+            Fit::Stretch(rule) if self.do_resize => smart_resize(frames, height, width, rule)?,
+            _ if height.is_multiple_of(block) && width.is_multiple_of(block) => (height, width),
+            _ => return Err(VisionError::OffGrid { width, height, block }),
+        };
+        Ok(Canvas { size, content: size })
     }
+}
+
+/// Resizes pixels `(height, width, 3)` to the canvas's content, with black to the right and below.
+fn lay(pixels: ArrayView3<'_, u8>, canvas: &Canvas, resampler: Resampler) -> Array3<u8> {
+    let (height, width) = (canvas.content.0 as usize, canvas.content.1 as usize);
+    let content = resize(pixels, height, width, resampler);
+    if canvas.size == canvas.content {
+        return content;
+    }
+    let size = (canvas.size.0 as usize, canvas.size.1 as usize, content.dim().2);
+    let mut laid = Array3::zeros(size);
+    laid.slice_mut(s![..height, ..width, ..]).assign(&content);
+    laid
 }

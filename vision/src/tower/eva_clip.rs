@@ -200,5 +200,6 @@ fn load_projector(
         gate: linear(&weights.pp("gate_proj"), hidden, inner, false)?,
         up: linear(&weights.pp("dense_h_to_4h"), hidden, inner, false)?,
         down: linear(&weights.pp("dense_4h_to_h"), inner, hidden, false)?,
+        limit: None,
     })
 }

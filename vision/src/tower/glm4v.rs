@@ -1,6 +1,6 @@
-//! The tower of GLM-4.1V, 4.5V, 4.6V and GLM-OCR: patches of any grid to visual tokens.
+//! The tower of GLM-4.1V, 4.5V, 4.6V, GLM-OCR and GLM-5.3-Flash: patches of any grid to visual tokens.
 //!
-//! Source: transformers `Glm4vVisionModel`, `GlmOcrVisionModel`.
+//! Source: transformers `Glm4vVisionModel`, `GlmOcrVisionModel`, `Glm5NextVisionModel`.
 
 use super::glm4v_block::Block;
 use super::glu_projector::{GluProjector, NORM_EPS};
@@ -229,5 +229,6 @@ fn load_projector(
         gate: linear(&weights.pp("gate_proj"), hidden, inner, false)?,
         up: linear(&weights.pp("up_proj"), hidden, inner, false)?,
         down: linear(&weights.pp("down_proj"), inner, hidden, false)?,
+        limit: config.swiglu_limit,
     })
 }

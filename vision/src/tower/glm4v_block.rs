@@ -2,7 +2,7 @@
 
 use super::{Glm4vVisionConfig, TowerFlavour, in_chunks, linear, split_heads};
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, silu_times};
+use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, clamped_silu_times};
 use glm4v_weights::{Weights, WeightsError};
 
 /// `x += attn(norm1(x)); x += mlp(norm2(x))`.
@@ -94,12 +94,13 @@ impl Attention {
     }
 }
 
-/// `down(SiLU(gate(x)) · up(x))`.
+/// `down(SiLU(gate(x)) · up(x))`, gate and up cut at a limit where the model has one.
 #[derive(Debug)]
 struct Mlp {
     gate: Linear,
     up: Linear,
     down: Linear,
+    limit: Option<f64>,
 }
 
 impl Mlp {
@@ -114,12 +115,14 @@ impl Mlp {
             gate: linear(&weights.pp("gate_proj"), hidden, inner, bias)?,
             up: linear(&weights.pp("up_proj"), hidden, inner, bias)?,
             down: linear(&weights.pp("down_proj"), inner, hidden, bias)?,
+            limit: config.swiglu_limit,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         in_chunks(x, |x| {
-            let inner = silu_times(&self.gate.forward(x)?, &self.up.forward(x)?)?; // (rows, inner)
+            let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?); // 2 × (rows, inner)
+            let inner = clamped_silu_times(&gate, &up, self.limit)?;
             self.down.forward(&inner)
         })
     }

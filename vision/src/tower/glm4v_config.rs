@@ -42,6 +42,10 @@ pub struct Glm4vVisionConfig {
     /// Whether the attention's linear layers have biases.
     #[serde(default)]
     pub attention_bias: bool,
+    /// Inner width of the projector, where the config says it (`glm5_next`).
+    pub projection_intermediate_size: Option<usize>,
+    /// Where gate and up of the MLPs are cut, in models that do so (`glm5_next`).
+    pub swiglu_limit: Option<f64>,
 }
 
 /// Larger numbers are damage; products of two of them must not overflow.
@@ -73,7 +77,7 @@ fn default_hidden_act() -> String {
 pub enum TowerFlavour {
     /// GLM-4.1V, 4.5V, 4.6V: learned positions, no biases in the blocks.
     Glm4v,
-    /// GLM-OCR: norms on queries and keys, biases in the blocks, no learned positions.
+    /// GLM-OCR and GLM-5.3-Flash: norms on queries and keys, biases in the blocks, no learned positions.
     GlmOcr,
 }
 
@@ -105,7 +109,9 @@ impl Glm4vVisionConfig {
     pub fn projector_width(&self, flavour: TowerFlavour) -> usize {
         match flavour {
             TowerFlavour::Glm4v => self.intermediate_size,
-            TowerFlavour::GlmOcr => self.out_hidden_size * self.in_channels,
+            TowerFlavour::GlmOcr => {
+                self.projection_intermediate_size.unwrap_or(self.out_hidden_size * self.in_channels)
+            }
         }
     }
 
@@ -129,6 +135,13 @@ impl Glm4vVisionConfig {
             if value == 0 || value > largest {
                 return wrong(field, format!("{value} is outside 1 to {largest}"));
             }
+        }
+        if self.projection_intermediate_size.is_some_and(|size| size == 0 || size > LARGEST_SIZE) {
+            let reason = format!("it is outside 1 to {LARGEST_SIZE}");
+            return wrong("projection_intermediate_size", reason);
+        }
+        if self.swiglu_limit.is_some_and(|limit| !(limit > 0.0 && limit.is_finite())) {
+            return wrong("swiglu_limit", "it must be above 0".into());
         }
         if !self.hidden_size.is_multiple_of(4 * self.num_heads) {
             return wrong(
