@@ -149,7 +149,7 @@ def answers(encoder, encoded):
     return {"before": torch.tensor([encoder.before] * len(encoded)), **batch}
 
 
-SUMS = {"reckon": 0.8, "all": 0.3, "last": 0.2}  # share of a stage's batches that have no image
+SUMS = {"reckon": 0.8, "all": 0.3, "last": 0.2, "paragraphs": 0.1}  # share of a stage's batches that have no image
 IDS_PER_BATCH = 12_000
 
 
@@ -183,6 +183,8 @@ def make(r, sizes, stage, encoder):
         size, one = (sizes.randint(4, 7), 1), lambda w, h: samples.text_lines(r, w, h, easy, most_words=1)
     elif stage.startswith("lines"):
         size, one = (sizes.randint(6, 17), 1), lambda w, h: samples.text_lines(r, w, h, easy)
+    elif stage == "paragraphs" and sizes.random() < 0.4:
+        size, one = _paragraph(sizes, r)
     else:
         size, one = _easy(sizes, r) if easy else _chart(sizes, r) if stage == "heads" else _mixed(sizes, r)
     width, height = size[0] * samples.UNIT, size[1] * samples.UNIT
@@ -229,8 +231,7 @@ def _mixed(sizes, r):
             return (between(6, 17), sizes.choice([1, 2])), lambda w, h: samples.text_lines(r, w, h)
         return (between(4, 28), sizes.choice([1, 2, 2, 2])), lambda w, h: samples.single_line(r, w, h)
     if kind < 0.5:
-        close = sizes.random() < 0.5  # lines of which two meet in a visual token are the hardest
-        return (between(8, 17), between(3, 10)), lambda w, h: samples.text_lines(r, w, h, sizes=(13, 16) if close else (13, 24))
+        return _paragraph(sizes, r)
     if kind < 0.54:
         return (between(8, 20), between(6, 14)), sizes.choice([lambda w, h: documents.receipt(r, w, h), lambda w, h: documents.table(r, w, h), lambda w, h: documents.page(r, w, h)])
     if kind < 0.72 and matplotlib_charts.drawn():
@@ -241,6 +242,12 @@ def _mixed(sizes, r):
         draw = samples.series_chart if sizes.random() < 0.7 else functools.partial(samples.chart, labelled=False)
         return _units(width, height), lambda w, h: draw(r, w, h)
     return _chart(sizes, r)
+
+
+def _paragraph(sizes, r):
+    """Several lines, half of them so close that two meet in a visual token, which is hardest."""
+    close = sizes.random() < 0.5
+    return (sizes.randint(8, 17), sizes.randint(3, 10)), lambda w, h: samples.text_lines(r, w, h, sizes=(13, 16) if close else (13, 24))
 
 
 def _easy(sizes, r):
