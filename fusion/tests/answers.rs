@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
+mod common;
+
+use common::{greedy, ids};
 use glm4v_fusion::{
-    Answer, CancelToken, DecodeTogether, Draft, DraftCounts, FinishReason, FusionError,
-    GenerateOptions, Image, ImageOptions, LoadOptions, Message, Model, Part, Role, VideoFile,
-    VideoMetadata,
+    CancelToken, DecodeTogether, Draft, DraftCounts, FinishReason, FusionError, GenerateOptions,
+    Image, ImageOptions, LoadOptions, Message, Model, Part, Role, VideoFile, VideoMetadata,
 };
 use std::path::{Path, PathBuf};
 
@@ -19,18 +21,6 @@ fn model(name: &str) -> Model {
 
 fn image(file: &str) -> Image {
     Image::open(goldens(file)).unwrap()
-}
-
-fn greedy(max_tokens: usize) -> GenerateOptions {
-    GenerateOptions {
-        temperature: Some(0.0),
-        max_tokens: Some(max_tokens),
-        ..GenerateOptions::default()
-    }
-}
-
-fn ids(answer: &Answer) -> Vec<u32> {
-    answer.tokens.iter().map(|token| token.id).collect()
 }
 
 /// The greedy tokens of a golden case, up to the first that ends an answer.

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 #![allow(clippy::result_large_err, reason = "the error is the one under test")]
 
+mod common;
+
+use common::{greedy, ids};
 use glm4v_fusion::{
-    Answer, CacheType, Draft, DraftCounts, FusionError, GenerateOptions, Image, LoadOptions, Model,
+    CacheType, Draft, DraftCounts, FusionError, GenerateOptions, Image, LoadOptions, Model,
     Quantisation, export,
 };
 use glm4v_weights::{BlockType, Checkpoint};
@@ -26,18 +29,6 @@ fn model() -> Model {
 
 fn page() -> Image {
     Image::open(golden().join("page.png")).unwrap()
-}
-
-fn greedy(max_tokens: usize) -> GenerateOptions {
-    GenerateOptions {
-        temperature: Some(0.0),
-        max_tokens: Some(max_tokens),
-        ..GenerateOptions::default()
-    }
-}
-
-fn ids(answer: &Answer) -> Vec<u32> {
-    answer.tokens.iter().map(|token| token.id).collect()
 }
 
 /// The golden checkpoint with another `config.json`.

@@ -18,8 +18,8 @@ pub enum CacheType {
     Int8,
 }
 
-/// One sequence's keys and values in every layer, or what a layer keeps in their place. Not to be cloned: clones of tensors share their
-/// memory, and the cache writes into it.
+/// One sequence's keys and values in every layer, or what a layer keeps in their place. Not to be
+/// cloned: clones of tensors share their memory, and the cache writes into it.
 #[derive(Debug)]
 pub struct KvCache {
     layers: Vec<LayerState>,

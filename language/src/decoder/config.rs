@@ -87,18 +87,15 @@ impl Default for MoeConfig {
 impl MoeConfig {
     fn validate(&self) -> Result<(), LanguageError> {
         let wrong = |field: &str, reason: String| Err(LanguageError::config(field, reason));
-        for (field, value) in [
+        let sizes = [
             ("moe_intermediate_size", self.moe_intermediate_size),
             ("n_routed_experts", self.n_routed_experts),
             ("n_shared_experts", self.n_shared_experts),
             ("num_experts_per_tok", self.num_experts_per_tok),
             ("n_group", self.n_group),
             ("topk_group", self.topk_group),
-        ] {
-            if value == 0 || value > LARGEST_MOE_SIZE {
-                return wrong(field, format!("{value} is outside 1 to {LARGEST_MOE_SIZE}"));
-            }
-        }
+        ];
+        check_sizes(&sizes, LARGEST_MOE_SIZE)?;
         if !self.n_routed_experts.is_multiple_of(self.n_group) {
             let experts = self.n_routed_experts;
             return wrong("n_group", format!("{} does not divide {experts} experts", self.n_group));
@@ -120,6 +117,19 @@ const LARGEST_SIZE: usize = 1 << 28;
 /// The same for sizes of experts, whose products are taken.
 const LARGEST_MOE_SIZE: usize = 1 << 20;
 
+/// Checks that sizes, each with the name of its field, are from 1 to `largest`.
+///
+/// # Errors
+/// [`LanguageError::Config`], naming the first field that is not.
+pub(super) fn check_sizes(sizes: &[(&str, usize)], largest: usize) -> Result<(), LanguageError> {
+    match sizes.iter().find(|(_, value)| !(1..=largest).contains(value)) {
+        None => Ok(()),
+        Some((field, value)) => {
+            Err(LanguageError::config(field, format!("{value} is outside 1 to {largest}")))
+        }
+    }
+}
+
 impl DecoderConfig {
     /// Checks that the numbers fit one another.
     ///
@@ -127,7 +137,7 @@ impl DecoderConfig {
     /// [`LanguageError::Config`], naming the field, when one doesn't.
     pub fn validate(&self) -> Result<(), LanguageError> {
         let wrong = |field: &str, reason: String| Err(LanguageError::config(field, reason));
-        for (field, value) in [
+        let sizes = [
             ("hidden_size", self.hidden_size),
             ("num_attention_heads", self.heads),
             ("num_key_value_heads", self.kv_heads),
@@ -135,11 +145,8 @@ impl DecoderConfig {
             ("intermediate_size", self.intermediate_size),
             ("vocab_size", self.vocab_size),
             ("max_position_embeddings", self.context_length),
-        ] {
-            if value == 0 || value > LARGEST_SIZE {
-                return wrong(field, format!("{value} is outside 1 to {LARGEST_SIZE}"));
-            }
-        }
+        ];
+        check_sizes(&sizes, LARGEST_SIZE)?;
         if !self.heads.is_multiple_of(self.kv_heads) {
             return wrong(
                 "num_key_value_heads",
@@ -171,9 +178,7 @@ impl DecoderConfig {
         }
         self.moe.as_ref().map_or(Ok(()), MoeConfig::validate)
     }
-}
 
-impl DecoderConfig {
     /// Numbers that a row of a sequence adds to its cache, in all layers.
     pub fn cached_numbers(&self) -> u64 {
         match &self.hybrid {

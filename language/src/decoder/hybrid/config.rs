@@ -1,6 +1,7 @@
 //! The numbers of GLM-5.3-Flash's decoder.
 
 use crate::LanguageError;
+use crate::decoder::config::check_sizes;
 
 /// What a decoder has whose layers mix rows in two ways, in several streams.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,26 +105,26 @@ impl HybridConfig {
     pub(in crate::decoder) fn validate(&self, layers: usize) -> Result<(), LanguageError> {
         let wrong = |field: &str, reason: String| Err(LanguageError::config(field, reason));
         let (latent, indexer) = (&self.latent, &self.indexer);
-        for (field, value, largest) in [
-            ("linear_num_heads", self.linear.heads, LARGEST_SIZE),
-            ("linear_head_dim", self.linear.head_dim, LARGEST_SIZE),
-            ("linear_conv_kernel_dim", self.linear.kernel, LARGEST_SMALL),
-            ("num_attention_heads", latent.heads, LARGEST_SIZE),
-            ("q_lora_rank", latent.q_rank, LARGEST_SIZE),
-            ("kv_lora_rank", latent.kv_rank, LARGEST_SIZE),
-            ("qk_nope_head_dim", latent.qk_dim, LARGEST_SIZE),
-            ("v_head_dim", latent.v_dim, LARGEST_SIZE),
-            ("index_n_heads", indexer.heads, LARGEST_SIZE),
-            ("index_head_dim", indexer.head_dim, LARGEST_SIZE),
-            ("index_topk", indexer.top_k, LARGEST_SIZE),
-            ("index_kpool", indexer.pool, LARGEST_SIZE),
-            ("hc_mult", self.streams.count, LARGEST_SMALL),
-            ("hc_sinkhorn_iters", self.streams.iterations, LARGEST_SMALL),
-        ] {
-            if value == 0 || value > largest {
-                return wrong(field, format!("{value} is outside 1 to {largest}"));
-            }
-        }
+        let sizes = [
+            ("linear_num_heads", self.linear.heads),
+            ("linear_head_dim", self.linear.head_dim),
+            ("num_attention_heads", latent.heads),
+            ("q_lora_rank", latent.q_rank),
+            ("kv_lora_rank", latent.kv_rank),
+            ("qk_nope_head_dim", latent.qk_dim),
+            ("v_head_dim", latent.v_dim),
+            ("index_n_heads", indexer.heads),
+            ("index_head_dim", indexer.head_dim),
+            ("index_topk", indexer.top_k),
+            ("index_kpool", indexer.pool),
+        ];
+        check_sizes(&sizes, LARGEST_SIZE)?;
+        let small = [
+            ("linear_conv_kernel_dim", self.linear.kernel),
+            ("hc_mult", self.streams.count),
+            ("hc_sinkhorn_iters", self.streams.iterations),
+        ];
+        check_sizes(&small, LARGEST_SMALL)?;
         if !indexer.top_k.is_multiple_of(indexer.pool) {
             let reason =
                 format!("{} is no multiple of index_kpool, {}", indexer.top_k, indexer.pool);

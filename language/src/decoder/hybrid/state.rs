@@ -109,3 +109,19 @@ pub(super) fn or_zeros(state: &Option<Tensor>, shape: &[usize], like: &Tensor) -
         None => Tensor::zeros(shape, DType::F32, like.device()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::cache::{KvCache, LayerState};
+
+    /// A pass that fails half-way has run some layers and not the others.
+    #[test]
+    fn a_state_ahead_of_the_other_layers_is_forgotten() {
+        let ahead = RecurrentState { length: 3, ..RecurrentState::default() };
+        let layers = [LayerState::Recurrent(ahead), LayerState::Latent(LatentCache::default())];
+        let mut cache = KvCache::of(layers.into_iter());
+        assert_eq!(cache.truncate(0), 0);
+        assert_eq!(cache.state(0).unwrap().recurrent().unwrap().length(), 0);
+    }
+}

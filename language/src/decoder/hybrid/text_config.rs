@@ -5,6 +5,7 @@ use super::config::{
     Mixing, StreamsConfig,
 };
 use crate::LanguageError;
+use crate::decoder::config::check_sizes;
 use crate::decoder::{DecoderConfig, MoeConfig, RotaryConfig};
 use glm4v_kernels::RotaryLayout;
 use serde::Deserialize;
@@ -185,11 +186,7 @@ impl Glm5NextTextConfig {
         if !(self.swiglu_limit > 0.0 && self.swiglu_limit.is_finite()) {
             return wrong("swiglu_limit", "it must be above 0".into());
         }
-        if self.num_hidden_layers == 0 || self.num_hidden_layers > MOST_LAYERS {
-            let reason = format!("{} is outside 1 to {MOST_LAYERS}", self.num_hidden_layers);
-            return wrong("num_hidden_layers", reason);
-        }
-        Ok(())
+        check_sizes(&[("num_hidden_layers", self.num_hidden_layers)], MOST_LAYERS)
     }
 
     /// What each layer is made of.
