@@ -15,12 +15,13 @@ import series_charts
 from canvas import NO_CHAR
 from model import VISION
 from thoughts import before_answer
+from words import ACCENTED
 
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 PATCH = VISION["patch_size"]
 CELLS_X, CELLS_Y = 3, 2  # a patch's cells for glyph labels
-CHARS = [chr(c) for c in range(33, 127)]
+CHARS = [chr(c) for c in range(33, 127)] + list("€£¥" + ACCENTED)
 CHAR_CLASS = {c: i + 1 for i, c in enumerate(CHARS)}  # 0 is no glyph
 CLASSES = len(CHARS) + 1
 COLOUR_CODES = [red << 16 | green << 8 | blue for red, green, blue in charts.COLOURS.values()]

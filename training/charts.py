@@ -1,4 +1,5 @@
 """Simple charts drawn directly, with questions whose answers follow from the data."""
+import real_values
 from canvas import Canvas, choose_font
 from thoughts import added, colours, compared, counted, extreme, subtracted
 from words import categories, title as make_title
@@ -7,6 +8,7 @@ COLOURS = {"red": (214, 39, 40), "blue": (31, 119, 180), "green": (44, 160, 44),
            "brown": (140, 86, 75), "gray": (127, 127, 127), "pink": (227, 119, 194), "black": (20, 20, 20), "teal": (23, 150, 160)}
 KINDS = {"bar": "bar chart", "hbar": "horizontal bar chart", "line": "line chart", "pie": "pie chart"}
 
+REAL = 0.2  # share of training's charts whose values are real
 END = 16  # pixels of a bar from its base on: in their middle its colour is read, near its name
 
 LONG = ("Convert the chart to a table.", "Describe this image.")
@@ -28,9 +30,22 @@ class Chart:
             self.values = [f"{r.randint(1, top)}.{r.randint(0, 9)}" for _ in range(n)]
         else:
             self.values = [str(r.randint(1, top)) for _ in range(n)]
+        if not test and not easy and labelled and r.random() < REAL:
+            self.take_real(r, most)
+        else:
+            self._paint(r)
+            self.title = make_title(r, test, easy)
+
+    def _paint(self, r):
+        n = len(self.names)
         distinct = r.random() < 0.5 or self.kind == "pie"
         self.colours = r.sample(list(COLOURS), n) if distinct else [r.choice(list(COLOURS))] * n
-        self.title = make_title(r, test, easy)
+
+    def take_real(self, r, most, held_out=False):
+        """Replaces what the chart shows by real values."""
+        self.title, self.names, self.values = real_values.choose(r, most, held_out)
+        self.top = real_values.top_of(self.values)
+        self._paint(r)
 
     def numbers(self):
         return [float(v) for v in self.values]

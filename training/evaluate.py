@@ -17,21 +17,26 @@ import samples
 import series_charts
 import vega_charts
 from canvas import TEST_FONTS, Canvas, choose_font, text_width
-from words import token
+from words import LANGUAGES, token
 
 SEED = 20261124
 
 
-def line(r):
+def line(r, language=None):
     """A single line, 12 to 28 px high glyphs, up to 40 characters."""
     size = r.randint(12, 28)
     font = choose_font(r, size, test=True)
-    text = token(r, True)
-    while len(longer := text + " " + token(r, True)) <= r.randint(8, 40):
+    text = token(r, True, language)
+    while len(longer := text + " " + token(r, True, language)) <= r.randint(8, 40):
         text = longer
     canvas = Canvas(int(text_width(font, text)) + 16, int(size * 1.5) + 4)
     canvas.text((8, 3), text, font)
     return canvas, [(samples.OCR, text)]
+
+
+def line_abroad(r):
+    """A single line of another language, most of its words with accents."""
+    return line(r, r.choice(list(LANGUAGES)))
 
 
 def paragraph(r):
@@ -43,6 +48,16 @@ def chart(r):
     canvas, turns = samples.chart(r, width, height, test=True, turns=20)
     wanted = [t for t in turns if t[0] not in charts.LONG]
     return (canvas, [r.choice(wanted)]) if wanted else chart(r)
+
+
+def chart_of_real_values(r):
+    """The generator's chart of values that come from data sets which training never saw."""
+    width, height = r.choice(samples.LARGE_CHART_SIZES)
+    data = charts.Chart(r, 6, True)
+    data.take_real(r, 6, held_out=True)
+    canvas = charts.draw(r, data, width, height, False, True)
+    wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]
+    return canvas, [r.choice(wanted)]
 
 
 def chart_of_matplotlib(r):
@@ -130,7 +145,7 @@ def cells(table):
 def score(binary, pairs, task):
     n = len(pairs)
     exact = sum(a == b for a, b in pairs) / n
-    if task in ("line", "paragraph"):
+    if task in ("line", "line_abroad", "paragraph"):
         rate = sum(edit_distance(a, b) for a, b in pairs) / sum(len(b) for _, b in pairs)
         return {"n": n, "character_error_rate": round(rate, 4), "exact": round(exact, 3)}
     if task == "chart_table":
@@ -147,7 +162,7 @@ def main():
     n = int(sys.argv[sys.argv.index("--n") + 1]) if "--n" in sys.argv else 60
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for task in (line, paragraph, chart, chart_of_matplotlib, chart_of_vega, chart_of_series, chart_without_values, chart_table, no_text):
+        for task in (line, line_abroad, paragraph, chart, chart_of_real_values, chart_of_matplotlib, chart_of_vega, chart_of_series, chart_without_values, chart_table, no_text):
             r = random.Random(SEED)
             pairs = []
             for i in range(n):

@@ -1,8 +1,21 @@
 """Words, numbers and short phrases for rendered samples."""
+import functools
 import hashlib
 
-_ALL = [w.strip() for w in open("/usr/share/dict/words", encoding="utf8")]
-_ALL = [w for w in _ALL if w.isascii() and "'" not in w and 1 < len(w) < 12]
+DICTIONARIES = "/usr/share/dict/"
+LANGUAGES = {"french": "utf8", "ngerman": "utf8", "spanish": "utf8", "portuguese": "utf8", "polish": "utf8", "danish": "utf8", "swedish": "latin1"}
+ACCENTED = "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝàáâãäåæçèéêëìíîïñòóôõöøùúûüýßŒœĄĆĘŁŃŚŹŻąćęłńśźż"
+
+
+def _read(name, encoding="utf8"):
+    """Words of a Debian word list that are not too long; ten thousand lines of it at most, evenly spread, or all of the English one."""
+    lines = open(DICTIONARIES + name, encoding=encoding).read().split("\n")
+    if name in LANGUAGES:
+        lines = lines[:: max(1, len(lines) // 10_000)]
+    return [w for w in map(str.strip, lines) if "'" not in w and 1 < len(w) < 12]
+
+
+_ALL = [w for w in _read("american-english") if w.isascii()]
 
 
 def _held_out(word):
@@ -11,6 +24,10 @@ def _held_out(word):
 
 TRAIN_WORDS = [w for w in _ALL if not _held_out(w)]
 TEST_WORDS = [w for w in _ALL if _held_out(w)]
+_ABROAD = {name: [w for w in _read(name, encoding) if all(c.isascii() or c in ACCENTED for c in w)] for name, encoding in LANGUAGES.items()}
+TRAIN_ABROAD = {name: [w for w in found if not _held_out(w)] for name, found in _ABROAD.items()}
+TEST_ABROAD = {name: [w for w in found if _held_out(w)] for name, found in _ABROAD.items()}
+ABROAD = 0.12  # share of training's words that are of another language
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 CITIES = "Paris London Rome Berlin Oslo Madrid Tokyo Cairo Lima Delhi Seoul Boston Vienna Dublin Prague Athens".split()
@@ -20,12 +37,22 @@ UNITS = ["per day", "per month", "by city", "by year", "in 2023", "in 2024", "so
 
 
 def word(r, test=False):
+    """An English word, or in training one of another language now and then."""
+    if not test and r.random() < ABROAD:
+        return word_abroad(r, r.choice(list(LANGUAGES)))
     return r.choice(TEST_WORDS if test else TRAIN_WORDS)
 
 
-def token(r, test=False):
-    """A word or number as a document has it."""
-    k, w = r.random(), word(r, test)
+def word_abroad(r, language, test=False):
+    """A word of one of `LANGUAGES`, mostly one with an accent."""
+    words = (TEST_ABROAD if test else TRAIN_ABROAD)[language]
+    return next((w for w in (r.choice(words) for _ in range(3)) if not w.isascii()), r.choice(words))
+
+
+def token(r, test=False, language=None):
+    """A word or number as a document has it; the words are of one of `LANGUAGES`, or English in the main."""
+    any_word = functools.partial(word_abroad, r, language, test) if language else functools.partial(word, r, test)
+    k, w = r.random(), any_word()
     if k < 0.55:
         return w if r.random() < 0.6 else w.capitalize()
     if k < 0.62:
@@ -35,14 +62,22 @@ def token(r, test=False):
     if k < 0.83:
         return f"{r.randint(0, 999)}.{r.randint(0, 99):02d}"
     if k < 0.88:
-        return f"${r.randint(0, 99999):,}"
+        return amount(r, test and not language)
     if k < 0.91:
         return f"{r.randint(0, 100)}%"
     if k < 0.94:
         return f"{r.randint(1, 28):02d}/{r.randint(1, 12):02d}/{r.randint(1990, 2030)}"
     if k < 0.97:
         return w + r.choice([",", ".", ":", ";", "!", "?"])
-    return r.choice(["(" + w + ")", "#" + str(r.randint(1, 999)), w + "-" + word(r, test), "&", "@" + w, "+" + str(r.randint(1, 99))])
+    return r.choice(["(" + w + ")", "#" + str(r.randint(1, 999)), w + "-" + any_word(), "&", "@" + w, "+" + str(r.randint(1, 99))])
+
+
+def amount(r, dollars=False):
+    """Whole dollars, or as other countries write it."""
+    if dollars or r.random() < 0.4:
+        return f"${r.randint(0, 99999):,}"
+    number = f"{r.randint(0, 99999):,}"
+    return r.choice([f"€{number}", f"£{number}", f"¥{number}", f"{number.replace(',', '.')},{r.randint(0, 99):02d}€"])
 
 
 def categories(r, n, test=False, easy=False):
