@@ -47,9 +47,9 @@
 //! [`LoadOptions::hub`] is `None`.
 
 pub use glm4v_fusion::{
-    AlphaMode, Answer, CacheOptions, CacheType, CancelToken, Chat, Chunk, DecodeTogether,
-    DeviceChoice, Draft, DraftCounts, FinishReason, FloatType, FusionError as Error,
-    GenerateOptions, Generation, Grammar, Grounding, HubOptions, Image, ImageOptions, LoadOptions,
-    Message, Model, ModelInfo, NANO, Part, PullEvent, Quantisation, Reply, Role, Timings,
-    TokenScore, ToolCall, Usage, VideoFile, VideoMetadata, VisualTokens,
+    AlphaMode, Answer, BUILT_IN_TOOLS, CacheOptions, CacheType, CancelToken, Chat, Chunk,
+    DecodeTogether, DeviceChoice, Draft, DraftCounts, FinishReason, FloatType,
+    FusionError as Error, GenerateOptions, Generation, Grammar, Grounding, HubOptions, Image,
+    ImageOptions, LoadOptions, Message, Model, ModelInfo, NANO, Part, PullEvent, Quantisation,
+    Reply, Role, Timings, TokenScore, ToolCall, Usage, VideoFile, VideoMetadata, VisualTokens,
 };

@@ -1,6 +1,7 @@
 """Scores a nano model with the runtime itself, on fonts, words and seeds that training never saw.
 
-Usage: python evaluate.py GLM4V_BINARY [MODEL_FOLDER] [--n 60]. Without a folder the built-in model is asked.
+Usage: python evaluate.py GLM4V_BINARY [MODEL_FOLDER] [--n 60] [--tasks line,chart,...] [--seed 20261124]. Without a folder the built-in model
+is asked, without tasks all of them.
 Prints one JSON object; `models/nano/README.md` shows it.
 """
 import json
@@ -57,7 +58,7 @@ def chart_of_real_values(r):
     data.take_real(r, 6, held_out=True)
     canvas = charts.draw(r, data, width, height, False, True)
     wanted = [t for t in charts.questions(r, data, 20) if t[0] not in charts.LONG]
-    return canvas, [r.choice(wanted)]
+    return (canvas, [r.choice(wanted)]) if wanted else chart_of_real_values(r)
 
 
 def chart_of_matplotlib(r):
@@ -156,14 +157,19 @@ def score(binary, pairs, task):
     return {"n": n, "exact": round(exact, 3)}
 
 
+TASKS = [line, line_abroad, paragraph, chart, chart_of_real_values, chart_of_matplotlib, chart_of_vega, chart_of_series, chart_without_values, chart_table, no_text]
+
+
 def main():
     binary = sys.argv[1]
     model = sys.argv[2] if len(sys.argv) > 2 and not sys.argv[2].startswith("--") else None
     n = int(sys.argv[sys.argv.index("--n") + 1]) if "--n" in sys.argv else 60
+    seed = int(sys.argv[sys.argv.index("--seed") + 1]) if "--seed" in sys.argv else SEED
+    asked = sys.argv[sys.argv.index("--tasks") + 1].split(",") if "--tasks" in sys.argv else [task.__name__ for task in TASKS]
     result = {}
     with tempfile.TemporaryDirectory() as folder:
-        for task in (line, line_abroad, paragraph, chart, chart_of_real_values, chart_of_matplotlib, chart_of_vega, chart_of_series, chart_without_values, chart_table, no_text):
-            r = random.Random(SEED)
+        for task in (task for task in TASKS if task.__name__ in asked):
+            r = random.Random(seed)
             pairs = []
             for i in range(n):
                 canvas, [(prompt, wanted, *_), *_] = task(r)

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use glm4v_datasets::Sample;
 use glm4v_eval::answerer::{AnswerError, Answerer, AnswererCard, Question, Reply};
 use glm4v_eval::run::{RunFolder, RunOptions, run};
-use glm4v_eval::task::Task;
+use glm4v_eval::task::{PromptTemplate, Task};
 use glm4v_eval::{Scores, State};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
@@ -36,6 +37,18 @@ fn go(task: &str, data: &Path, rule: fn(&str) -> String) -> (Scores, Vec<String>
     assert_eq!(outcome.scores.bad_rows, Vec::<String>::new());
     let responses = RunFolder::open(output).unwrap().responses().unwrap();
     (outcome.scores, responses.into_iter().map(|response| response.prompt).collect())
+}
+
+/// A sample with nothing in it.
+fn empty() -> Sample {
+    Sample {
+        id: String::new(),
+        images: Vec::new(),
+        question: String::new(),
+        options: Vec::new(),
+        references: Vec::new(),
+        metadata: Default::default(),
+    }
 }
 
 fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) {
@@ -316,6 +329,36 @@ fn charxiv(path: &Path) {
     }
     group.close().unwrap();
     writer.close().unwrap();
+}
+
+#[test]
+fn charxiv_asks_whole_questions_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = "For the current plot, what are the labels?\\n * In any order.";
+    let columns = "index\timage\tquestion\tanswer\tqid\tgrading_query\n";
+    let image = "QUJD".repeat(32);
+    let rows = format!("7\t{image}\t{asked}\tA, B\t13\tIs {{PREDICTION}} right?\n");
+    write(folder.path(), "CharXiv_descriptive_val.tsv", format!("{columns}{rows}"));
+    write(
+        folder.path(),
+        "CharXiv_reasoning_val.tsv",
+        format!(
+            "index\timage\tquestion\tanswer\tinst_category\n0\t{image}\tWhich falls?\tRed\t1\n"
+        ),
+    );
+    let answer = |prompt: &str| if prompt.contains("labels") { "B, A" } else { "red" }.to_owned();
+    let (scores, prompts) = go("charxiv", folder.path(), answer);
+    assert_eq!(prompts, ["Which falls?", asked]);
+    assert_eq!(scores.all.score, Some(1.0));
+
+    let preset =
+        Task::find("charxiv").unwrap().preset("vlmevalkit").unwrap().template("").to_owned();
+    let template = PromptTemplate::new(&preset).unwrap();
+    let mut sample = Sample { question: asked.to_owned(), ..empty() };
+    let error = template.render(&sample).unwrap_err().to_string();
+    assert!(error.contains("give --data a folder with these"), "{error}");
+    sample.metadata.insert("whole".to_owned(), true.into());
+    assert_eq!(template.render(&sample).unwrap(), asked);
 }
 
 #[test]

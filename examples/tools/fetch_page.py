@@ -1,9 +1,13 @@
-"""Fetches a web page and writes its text: {"url": "https://…"} on standard input."""
+"""Fetches a web page and writes its text: {"url": "https://…"} on standard input.
+
+GLM-4's own tool sends {"input": "open_url(\"https://…\")"}; there is no search engine behind its other functions.
+"""
 
 import html.parser
 import ipaddress
 import json
 import os
+import re
 import socket
 import sys
 import urllib.parse
@@ -59,8 +63,18 @@ class Text(html.parser.HTMLParser):
             self.parts.append(data)
 
 
+def address(arguments):
+    """The address to fetch, out of either form of a call."""
+    if "url" in arguments:
+        return arguments["url"]
+    call = re.fullmatch(r"""\s*open_url\((?:url\s*=\s*)?(["'])(.+)\1\)\s*""", arguments["input"])
+    if not call:
+        sys.exit('only open_url("https://…") is supported; there is no search engine')
+    return call[2]
+
+
 def main():
-    url = json.load(sys.stdin)["url"]
+    url = address(json.load(sys.stdin))
     check(url)
     opener = urllib.request.build_opener(Redirects)
     request = urllib.request.Request(url, headers={"User-Agent": "glm4v-example-tool"})

@@ -1,4 +1,4 @@
-"""Runs a Python program in a process with limits: {"code": "…"} on standard input."""
+"""Runs a Python program in a process with limits: {"code": "…"} on standard input, or {"input": "…"} from GLM-4's own tool."""
 
 import json
 import resource
@@ -34,7 +34,8 @@ def without_network():
 
 
 def main():
-    code = json.load(sys.stdin)["code"]
+    arguments = json.load(sys.stdin)
+    code = arguments["code"] if "code" in arguments else arguments["input"]
     fence = without_network()
     if not fence:
         print("note: the network could not be taken away", file=sys.stderr)

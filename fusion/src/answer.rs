@@ -65,6 +65,10 @@ pub struct Timings {
     pub prefill: Duration,
     /// All tokens after that.
     pub decode: Duration,
+    /// Those of its passes that ran one token, without guesses at the next ones.
+    pub unguessed: Duration,
+    /// How many such passes there were.
+    pub unguessed_steps: u32,
 }
 
 /// A token and how likely the model found it.

@@ -49,6 +49,8 @@ pub struct Generation {
     constraint: Option<Constraint>,
     /// The token that ends the thoughts, before which the constraint does not hold.
     thoughts_end: Option<u32>,
+    /// Whether a token was chosen for the limit's sake.
+    is_cut: bool,
     tools: Option<(ToolFormat, Value)>,
     /// Logits of the next token, or the token whose logits are still to be computed.
     state: State,
@@ -104,6 +106,7 @@ impl Generation {
             pass: (0, 0),
             constraint,
             thoughts_end: thoughts_end(model, options),
+            is_cut: false,
             tools: options.tools.clone().map(|tools| (ToolFormat::of(&inner.format), tools)),
             history: ids,
             limit,
@@ -203,14 +206,32 @@ impl Generation {
         Ok(Some(self.accept(choice)))
     }
 
-    /// Chooses a token, among those that the grammar allows where one holds.
+    /// Chooses a token, among those that the grammar allows where one holds, and while the text can
+    /// still be ended within the token limit.
     fn sample(&mut self, logits: &[f32]) -> Result<Choice, FusionError> {
-        match &mut self.constraint {
-            Some(constraint) if self.thoughts_end.is_none() => {
-                let allowed = constraint.allowed()?;
-                Ok(self.sampler.sample_among(logits, &self.history, allowed)?)
+        let room = self.limit.saturating_sub(self.usage.completion);
+        let Some(constraint) = &mut self.constraint else {
+            return Ok(self.sampler.sample(logits, &self.history)?);
+        };
+        let choice = if self.thoughts_end.is_some() {
+            self.sampler.sample(logits, &self.history)?
+        } else {
+            self.sampler.sample_among(logits, &self.history, constraint.allowed()?)?
+        };
+        let stops = &self.model.inner().stop_ids;
+        if let Some(end) = self.thoughts_end.filter(|_| stops.contains(&choice.token)) {
+            // A reply that ends within its thoughts would be no answer: the thoughts end instead.
+            return Ok(self.sampler.sample_among(logits, &self.history, |other| other == end)?);
+        }
+        if room > LAST_ROOM {
+            return Ok(choice);
+        }
+        match way_to_the_end(constraint, self.thoughts_end, stops, choice.token, room) {
+            Some(token) if token != choice.token => {
+                self.is_cut = true;
+                Ok(self.sampler.sample_among(logits, &self.history, |other| other == token)?)
             }
-            _ => Ok(self.sampler.sample(logits, &self.history)?),
+            _ => Ok(choice),
         }
     }
 
@@ -295,7 +316,8 @@ impl Generation {
         }
         let complete = self.constraint.as_ref().is_some_and(Constraint::is_complete);
         self.state = if ends || complete || self.stops.stopped() {
-            State::Finished(FinishReason::Stop)
+            let reason = if self.is_cut { FinishReason::Length } else { FinishReason::Stop };
+            State::Finished(reason)
         } else if self.usage.completion >= self.limit {
             State::Finished(FinishReason::Length)
         } else {
@@ -318,14 +340,37 @@ fn constraint(model: &Model, options: &GenerateOptions) -> Result<Option<Constra
     let Some(grammar) = &options.grammar else { return Ok(None) };
     let inner = model.inner();
     let vocab_size = model.decoder().config().vocab_size;
-    let eos = inner.stop_ids.first().copied().unwrap_or_default();
-    Ok(Some(Constraint::new(grammar, &inner.tokenizer, vocab_size, eos)?))
+    Ok(Some(Constraint::new(grammar, &inner.tokenizer, vocab_size, &inner.stop_ids)?))
 }
 
 /// The token before which a grammar does not hold, when thoughts were asked for.
 fn thoughts_end(model: &Model, options: &GenerateOptions) -> Option<u32> {
     let tokenizer = &model.inner().tokenizer;
     (options.thinking == Some(true)).then(|| tokenizer.token_id("</think>")).flatten()
+}
+
+/// Tokens before the limit from which on it is looked whether a grammar's text can still be ended.
+const LAST_ROOM: usize = 256;
+
+/// `choice` when the text can be ended in the room after it; else the token that leads to an end
+/// within `room` tokens, and nothing where none does.
+fn way_to_the_end(
+    constraint: &Constraint,
+    thoughts_end: Option<u32>,
+    stops: &[u32],
+    choice: u32,
+    room: usize,
+) -> Option<u32> {
+    if let Some(end) = thoughts_end {
+        let fits = choice == end || constraint.closing(room.saturating_sub(2)).is_some();
+        return Some(if fits { choice } else { end });
+    }
+    let left = room.saturating_sub(1);
+    if stops.contains(&choice) || constraint.closing_after(choice, left).is_some() {
+        return Some(choice);
+    }
+    let path = constraint.closing(room)?;
+    path.first().or(stops.first()).copied()
 }
 
 /// Some templates open the model's thoughts at the end of the prompt.
@@ -341,8 +386,14 @@ impl Iterator for Generation {
 
     fn next(&mut self) -> Option<Self::Item> {
         let started = Instant::now();
+        let (runs, passes) = (matches!(self.state, State::Run(_)), self.draft_counts.passes);
         let step = self.step();
-        self.timings.decode += started.elapsed();
+        let time = started.elapsed();
+        self.timings.decode += time;
+        if runs && passes == self.draft_counts.passes {
+            self.timings.unguessed += time;
+            self.timings.unguessed_steps += 1;
+        }
         step.transpose()
     }
 }

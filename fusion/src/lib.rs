@@ -44,6 +44,8 @@ pub use visual::VisualTokens;
 pub use visual_cache::CacheOptions;
 
 pub use glm4v_kernels::keep_freed_memory;
-pub use glm4v_language::{CacheType, Grammar, Grounding, Message, Part, Reply, Role, ToolCall};
+pub use glm4v_language::{
+    BUILT_IN as BUILT_IN_TOOLS, CacheType, Grammar, Grounding, Message, Part, Reply, Role, ToolCall,
+};
 pub use glm4v_vision::{AlphaMode, Image, ImageOptions, VideoFile, VideoMetadata};
 pub use glm4v_weights::{HubOptions, PullEvent, Quantisation};

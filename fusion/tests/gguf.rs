@@ -402,3 +402,53 @@ fn yarn_goes_into_the_file_and_out_of_it() {
     let error = export(&checkpoint, &folder.path().join("b.gguf"), quant, &mut |_, _| ());
     assert!(matches!(error, Err(FusionError::NoGgufForm { .. })), "{error:?}");
 }
+
+/// A key of a GGUF file with a text, or else a number of 32 bits, as bytes.
+fn entry(key: &str, text: Result<&str, f32>) -> Vec<u8> {
+    let sized = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let value = match text {
+        Ok(text) => [8u32.to_le_bytes().to_vec(), sized(text)].concat(),
+        Err(number) => [6u32.to_le_bytes(), number.to_le_bytes()].concat(),
+    };
+    [sized(key), value].concat()
+}
+
+/// A GGUF file with more keys, its tensors still where their alignment wants them.
+fn with_entries(file: &[u8], entries: &[Vec<u8>]) -> Vec<u8> {
+    const ALIGNMENT: usize = 32;
+    let (keys, width) = (16, 8);
+    let mut added = entries.concat();
+    let filler = entry("general.comment", Ok("")).len();
+    let missing = (2 * ALIGNMENT - (added.len() + filler) % ALIGNMENT) % ALIGNMENT;
+    added.extend(entry("general.comment", Ok(&".".repeat(missing))));
+    let mut bytes = file.to_vec();
+    let count = u64::from_le_bytes(bytes[keys..keys + width].try_into().unwrap());
+    let more = count + entries.len() as u64 + 1;
+    bytes[keys..keys + width].copy_from_slice(&more.to_le_bytes());
+    bytes.splice(keys + width..keys + width, added);
+    bytes
+}
+
+#[test]
+fn scalings_of_positions_that_a_model_never_had_are_refused() {
+    let scaling = |key: &str, value| entry(&format!("chatglm.rope.scaling.{key}"), value);
+    let good = std::fs::read(fixture("chatglm.gguf")).unwrap();
+    let changed = |entries: &[Vec<u8>]| with_entries(&good, entries);
+    let folder = tempfile::tempdir().unwrap();
+    for (i, none) in [vec![], vec![scaling("type", Ok("none"))]].into_iter().enumerate() {
+        let path = folder.path().join(format!("{i}.gguf"));
+        std::fs::write(&path, changed(&none)).unwrap();
+        Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap();
+    }
+    for (entries, told) in [
+        (vec![scaling("type", Ok("longrope"))], "`chatglm.rope.scaling.type` asks"),
+        (vec![scaling("factor", Err(4.0))], "`chatglm.rope.scaling.factor` asks"),
+        (
+            vec![scaling("type", Ok("yarn")), scaling("factor", Err(4.0))],
+            "scales positions, which GLM-4's original checkpoints do not",
+        ),
+    ] {
+        let error = refusal(&changed(&entries));
+        assert!(error.contains("damaged.gguf") && error.contains(told), "{error}");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! What the tiny models say has no sense; a grammar makes them say what a test needs.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use glm4v_fusion::{
     Draft, FinishReason, FusionError, GenerateOptions, Grammar, LoadOptions, Model, Role,
@@ -95,6 +95,70 @@ fn a_lark_grammar_is_followed() {
     };
     assert_eq!(text.len(), 10, "{text}");
     assert!(text.starts_with("No. ") && digits(4..7) && digits(8..10), "{text}");
+}
+
+/// A form whose texts and lists have no end of their own.
+fn endless() -> Grammar {
+    let line = json!({
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "price": {"type": "number"}},
+        "required": ["name", "price"],
+        "additionalProperties": false
+    });
+    Grammar::JsonSchema(json!({
+        "type": "object",
+        "properties": {
+            "shop": {"type": "string"},
+            "lines": {"type": "array", "items": line},
+            "paid": {"type": "boolean"},
+            "note": {"type": ["string", "null"]}
+        },
+        "required": ["shop", "lines", "paid", "note"],
+        "additionalProperties": false
+    }))
+}
+
+#[test]
+fn an_answer_that_the_limit_cuts_parses() {
+    for name in FAMILIES {
+        let model = model(name);
+        let mut cut = 0;
+        for (seed, limit) in (60..300).step_by(29).enumerate() {
+            let options = GenerateOptions {
+                temperature: Some(1.2),
+                seed: Some(seed as u64),
+                ..following(endless(), limit)
+            };
+            let answer = model.ask(&[], "The receipt as JSON.", &options).unwrap();
+            assert!(answer.usage.completion <= limit, "{name}: {}", answer.text);
+            let form: Value = serde_json::from_str(&answer.text)
+                .unwrap_or_else(|error| panic!("{name}, {limit}: {error}: {}", answer.text));
+            assert!(form["shop"].is_string() && form["paid"].is_boolean(), "{}", answer.text);
+            let lines = form["lines"].as_array().unwrap();
+            assert!(lines.iter().all(|line| line["name"].is_string() && line["price"].is_number()));
+            cut += usize::from(answer.finish_reason == FinishReason::Length);
+        }
+        assert!(cut > 0, "{name}: no answer was cut");
+    }
+}
+
+#[test]
+fn thoughts_leave_room_for_the_answer() {
+    let model = model("glm46v");
+    let mut cut = 0;
+    for seed in 0..8 {
+        let options = GenerateOptions {
+            thinking: Some(true),
+            temperature: Some(1.2),
+            seed: Some(seed),
+            ..following(receipt(), 80)
+        };
+        let answer = model.ask(&[], "The receipt as JSON.", &options).unwrap();
+        // The tiny model ends thoughts that it has not begun.
+        check_receipt(answer.text.rsplit("</think>").next().unwrap());
+        cut += usize::from(answer.finish_reason == FinishReason::Length);
+    }
+    assert!(cut > 0, "no thoughts were cut");
 }
 
 #[test]

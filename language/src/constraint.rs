@@ -1,5 +1,7 @@
 //! Grammars that an answer must follow.
 
+mod closing;
+
 use crate::{LanguageError, Tokenizer};
 use llguidance::api::TopLevelGrammar;
 use llguidance::toktrie::{ApproximateTokEnv, SimpleVob, TokEnv, TokRxInfo, TokTrie};
@@ -20,11 +22,12 @@ pub enum Grammar {
 /// Follows an answer and says which tokens may come next.
 pub struct Constraint {
     matcher: Matcher,
+    environment: TokEnv,
 }
 
 impl Constraint {
-    /// A constraint at the start of an answer, over the tokens of `tokenizer`, of which `eos` ends
-    /// answers. `vocab_size` is the number of logits.
+    /// A constraint at the start of an answer, over the tokens of `tokenizer`, of which `stops` end
+    /// answers; the first of them stands for all. `vocab_size` is the number of logits.
     ///
     /// # Errors
     /// [`LanguageError::Grammar`] when the grammar is none, or uses what is not supported.
@@ -32,9 +35,9 @@ impl Constraint {
         grammar: &Grammar,
         tokenizer: &Tokenizer,
         vocab_size: usize,
-        eos: u32,
+        stops: &[u32],
     ) -> Result<Self, LanguageError> {
-        let environment = environment(tokenizer, vocab_size, eos);
+        let environment = environment(tokenizer, vocab_size, stops);
         let mut factory = ParserFactory::new_simple(&environment).map_err(failed)?;
         factory.quiet();
         let grammar = match grammar {
@@ -42,7 +45,7 @@ impl Constraint {
             Grammar::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
         };
         let parser = factory.create_parser(grammar).map_err(failed)?;
-        Ok(Self { matcher: Matcher::new(Ok(parser)) })
+        Ok(Self { matcher: Matcher::new(Ok(parser)), environment })
     }
 
     /// Which tokens may come next.
@@ -114,17 +117,20 @@ impl fmt::Debug for Constraint {
 }
 
 /// The vocabulary as llguidance wants it: the bytes of each token, special ones marked.
-fn environment(tokenizer: &Tokenizer, vocab_size: usize, eos: u32) -> TokEnv {
+fn environment(tokenizer: &Tokenizer, vocab_size: usize, stops: &[u32]) -> TokEnv {
     let size = vocab_size.max(tokenizer.vocab_size());
     let words: Vec<Vec<u8>> = (0..size as u32)
         .map(|id| {
             let mut bytes = tokenizer.token_bytes(id).unwrap_or_default();
-            if tokenizer.is_special(id) {
+            // In some vocabularies a token that ends answers is one of plain text, which a string could
+            // hold; the answer would end within it.
+            if tokenizer.is_special(id) || stops.contains(&id) {
                 bytes.insert(0, TokTrie::SPECIAL_TOKEN_MARKER);
             }
             bytes
         })
         .collect();
+    let eos = stops.first().copied().unwrap_or_default();
     let trie = TokTrie::from(&TokRxInfo::new(size as u32, eos), &words);
     Arc::new(ApproximateTokEnv::new(trie))
 }

@@ -38,4 +38,4 @@ pub use sampling::{
 pub use stop::StopStrings;
 pub use template::ChatTemplate;
 pub use tokenizer::Tokenizer;
-pub use tools::{ToolCall, ToolCallSplitter, ToolFormat, ToolSplit};
+pub use tools::{BARE_ARGUMENT, BUILT_IN, ToolCall, ToolCallSplitter, ToolFormat, ToolSplit};

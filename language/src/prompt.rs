@@ -6,6 +6,7 @@ use glm4v_weights::Files;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::tools::built_in;
 use crate::{ChatTemplate, LanguageError, Message, Tokenizer};
 
 /// What a prompt asks for besides its messages.
@@ -81,7 +82,7 @@ impl PromptFormat {
         options: &PromptOptions,
     ) -> Result<Vec<u32>, LanguageError> {
         match self {
-            Self::Template(template) => tokenizer.encode(&template.render(messages, options)?),
+            Self::Template(_) => tokenizer.encode(&self.render(messages, options)?),
             Self::Glm4 => glm4::encode(tokenizer, messages, options),
         }
     }
@@ -90,15 +91,32 @@ impl PromptFormat {
     ///
     /// # Errors
     /// [`LanguageError::Template`] when the template fails or refuses the messages,
-    /// [`LanguageError::UnsupportedPrompt`] when GLM-4's rules have no place for something.
+    /// [`LanguageError::UnsupportedPrompt`] when the format has no place for something.
     pub fn render(
         &self,
         messages: &[Message],
         options: &PromptOptions,
     ) -> Result<String, LanguageError> {
         match self {
-            Self::Template(template) => template.render(messages, options),
+            Self::Template(template) => {
+                knows_built_in_tools(template, options)?;
+                template.render(messages, options)
+            }
             Self::Glm4 => glm4::render(messages, options),
         }
+    }
+}
+
+/// Templates but GLM-4's own would take a tool without a definition for a function without a name.
+fn knows_built_in_tools(
+    template: &ChatTemplate,
+    options: &PromptOptions,
+) -> Result<(), LanguageError> {
+    let tools = options.tools.as_ref().and_then(Value::as_array).into_iter().flatten();
+    match tools.filter_map(built_in).find(|name| !template.mentions(name)) {
+        Some(name) => Err(LanguageError::UnsupportedPrompt {
+            what: format!("a tool of type {name}; define it as a function"),
+        }),
+        None => Ok(()),
     }
 }

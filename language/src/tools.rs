@@ -5,10 +5,23 @@
 //! `<tool_call>name\n<arg_key>key</arg_key>\n<arg_value>value</arg_value>\n</tool_call>`, strings
 //! bare and other values in JSON, as often as they like after their text.
 //!
+//! GLM-4 (2024) was taught three tools of its own, [`BUILT_IN`], which take bare text in place of
+//! JSON: a program, a browser's command such as `search("…")`, a description of a picture.
+//!
 //! Source: `process_response` of zai-org/GLM-4's demos; the chat template of GLM-4.6.
 
 use crate::{Message, PromptFormat, Role};
 use serde_json::{Map, Value, json};
+
+/// The types of tools that GLM-4 (2024) knows without a definition; each is the tool's name too.
+pub const BUILT_IN: [&str; 3] = ["python", "simple_browser", "cogview"];
+/// The argument that holds the bare text of a call of such a tool.
+pub const BARE_ARGUMENT: &str = "input";
+
+/// The type of a built-in tool in a list of tools; none for functions.
+pub(crate) fn built_in(tool: &Value) -> Option<&'static str> {
+    BUILT_IN.into_iter().find(|name| tool.get("type").and_then(Value::as_str) == Some(name))
+}
 
 /// What a model asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +30,9 @@ pub struct ToolCall {
     pub name: String,
     /// Its arguments by name.
     pub arguments: Map<String, Value>,
+    /// Whether it is one of the [`BUILT_IN`] tools, whose only argument, [`BARE_ARGUMENT`], is what
+    /// the model wrote.
+    pub is_built_in: bool,
 }
 
 impl ToolCall {
@@ -61,7 +77,11 @@ impl ToolFormat {
             }
             Self::NameLine => {
                 let call = |call: &ToolCall| {
-                    let arguments = Value::Object(call.arguments.clone()).to_string();
+                    let bare = call.arguments.get(BARE_ARGUMENT).and_then(Value::as_str);
+                    let arguments = match bare.filter(|_| call.is_built_in) {
+                        Some(bare) => bare.to_owned(),
+                        None => Value::Object(call.arguments.clone()).to_string(),
+                    };
                     let metadata = Some(call.name.clone());
                     Message { metadata, ..Message::text(Role::Assistant, arguments) }
                 };
@@ -102,6 +122,8 @@ struct Tool {
     name: String,
     /// Arguments that are strings, which the tagged form writes bare.
     strings: Vec<String>,
+    /// Whether all that follows its name is bare text.
+    is_built_in: bool,
 }
 
 impl ToolCallSplitter {
@@ -152,10 +174,12 @@ impl ToolCallSplitter {
 
     fn name_line_call(&self, text: &str) -> Option<ToolCall> {
         let (name, arguments) = text.trim().split_once('\n')?;
-        let name = name.trim_end();
-        let known = self.tools.iter().any(|tool| tool.name == name);
-        let arguments: Map<String, Value> = serde_json::from_str(arguments).ok()?;
-        known.then(|| ToolCall { name: name.to_owned(), arguments })
+        let tool = self.tools.iter().find(|tool| tool.name == name.trim_end())?;
+        let arguments = match tool.is_built_in {
+            true => Map::from_iter([(BARE_ARGUMENT.to_owned(), Value::from(arguments))]),
+            false => serde_json::from_str(arguments).ok()?,
+        };
+        Some(ToolCall { name: tool.name.clone(), arguments, is_built_in: tool.is_built_in })
     }
 
     fn read_tags(&mut self) -> ToolSplit {
@@ -200,24 +224,29 @@ impl ToolCallSplitter {
             arguments.insert(key.to_owned(), value);
             rest = after;
         }
-        Some(ToolCall { name: tool.name.clone(), arguments })
+        Some(ToolCall { name: tool.name.clone(), arguments, is_built_in: false })
     }
 }
 
 impl Tool {
     fn parse(tool: &Value) -> Option<Self> {
+        if let Some(name) = built_in(tool) {
+            return Some(Self { name: name.to_owned(), strings: Vec::new(), is_built_in: true });
+        }
         let function = tool.get("function").unwrap_or(tool);
         let name = function.get("name")?.as_str()?.to_owned();
         let properties = function.pointer("/parameters/properties").and_then(Value::as_object);
         let strings = properties.into_iter().flatten();
         let strings = strings.filter(|(_, schema)| schema.get("type") == Some(&"string".into()));
-        Some(Self { name, strings: strings.map(|(key, _)| key.clone()).collect() })
+        let strings = strings.map(|(key, _)| key.clone()).collect();
+        Some(Self { name, strings, is_built_in: false })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Part;
     use proptest::prelude::*;
 
     fn tools() -> Value {
@@ -226,6 +255,7 @@ mod tests {
         json!([
             {"type": "function", "function": {"name": "get_weather", "parameters": parameters}},
             {"name": "get_time"},
+            {"type": "python"},
         ])
     }
 
@@ -242,7 +272,8 @@ mod tests {
     }
 
     fn call(name: &str, arguments: Value) -> ToolCall {
-        ToolCall { name: name.to_owned(), arguments: arguments.as_object().unwrap().clone() }
+        let arguments = arguments.as_object().unwrap().clone();
+        ToolCall { name: name.to_owned(), arguments, is_built_in: name == "python" }
     }
 
     fn replies() -> Vec<(ToolFormat, &'static str, &'static str, Vec<ToolCall>)> {
@@ -255,6 +286,13 @@ mod tests {
                 vec![weather.clone()],
             ),
             (ToolFormat::NameLine, "get_time\n{}", "", vec![call("get_time", json!({}))]),
+            (
+                ToolFormat::NameLine,
+                "python\nfor i in [1, 2]:\n    print({})",
+                "",
+                vec![call("python", json!({"input": "for i in [1, 2]:\n    print({})"}))],
+            ),
+            (ToolFormat::NameLine, "python is a snake", "python is a snake", vec![]),
             (ToolFormat::NameLine, "get_tea\n{}", "get_tea\n{}", vec![]),
             (ToolFormat::NameLine, "get_time\nis a tool", "get_time\nis a tool", vec![]),
             (ToolFormat::NameLine, "get", "get", vec![]),
@@ -288,6 +326,22 @@ mod tests {
             let expected = ToolSplit { text: text.to_owned(), calls };
             assert_eq!(split(format, &[reply.to_owned()]), expected, "{reply}");
         }
+    }
+
+    #[test]
+    fn a_built_in_call_goes_back_as_the_model_wrote_it() {
+        let calls = [
+            call("python", json!({"input": "print(1)\n"})),
+            call("get_time", json!({"input": "x"})),
+        ];
+        let messages = ToolFormat::NameLine.message("", None, &calls);
+        let told = |message: &Message| (message.metadata.clone().unwrap(), message.parts.clone());
+        assert_eq!(
+            told(&messages[0]),
+            ("python".to_owned(), vec![Part::Text("print(1)\n".into())])
+        );
+        let json = Part::Text(r#"{"input":"x"}"#.into());
+        assert_eq!(told(&messages[1]), ("get_time".to_owned(), vec![json]));
     }
 
     proptest! {

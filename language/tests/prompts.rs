@@ -88,6 +88,29 @@ fn glm4_rules_write_tools_and_their_calls() {
     assert!(prompt.ends_with(rest), "{prompt}");
 }
 
+/// The texts are those that GLM-4's own demo gives.
+#[test]
+fn glm4_rules_describe_the_tools_that_the_model_knows() {
+    let tools = json!([{"type": "python"}, {"type": "simple_browser"}, {"type": "cogview"}]);
+    let options = PromptOptions { tools: Some(tools), ..PromptOptions::default() };
+    let messages = [Message::text(Role::User, "?")];
+    let prompt = PromptFormat::Glm4.render(&messages, &options).unwrap();
+    let python = "# 可用工具\n\n## python\n\n当你向 `python` 发送包含 Python 代码的消息时，";
+    assert!(prompt.contains(python), "{prompt}");
+    let browser = "不会成功。\n\n## simple_browser\n\n你可以使用 `simple_browser` 工具。";
+    assert!(prompt.contains(browser), "{prompt}");
+    let painter = "进行搜索。\n\n## cogview\n\n如果用户的请求中包含了对图像的描述，";
+    assert!(prompt.contains(painter), "{prompt}");
+    assert!(prompt.ends_with("并遵循中国社会主义价值观。<|user|>\n?"), "{prompt}");
+
+    let format = PromptFormat::from_files(&golden("glm46v"), "glm46v").unwrap();
+    let error = format.render(&messages, &options).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "this model's prompt cannot hold a tool of type python; define it as a function"
+    );
+}
+
 #[test]
 fn glm4_rules_refuse_what_the_model_cannot_see() {
     let two = Message::new(Role::User, vec![Part::Image, Part::Image]);

@@ -9,8 +9,7 @@ use glm4v_language::{ReasoningSplitter, Split};
 use std::time::{Duration, Instant};
 
 /// Said when an answer that follows a grammar stops short.
-pub(crate) const CUT: &str =
-    "the token limit cut the answer before its grammar's end; raise --max-tokens";
+pub(crate) const CUT: &str = "the token limit cut the answer short: the rest of what its grammar asks for is as short as can be, or missing; raise --max-tokens";
 
 /// A question as it is put to any number of images.
 pub(crate) struct Question<'a> {

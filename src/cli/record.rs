@@ -1,7 +1,7 @@
 //! The JSON result, as `docs/JSON.md` documents it.
 
 use super::{PixelBox, Reply, ToolRun};
-use glm4v::{Answer, DraftCounts, FinishReason, Usage};
+use glm4v::{Answer, DraftCounts, FinishReason, Timings, Usage};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -63,14 +63,24 @@ pub(crate) struct DraftReport {
     acceptance: f64,
     /// Tokens of the answer for each pass over the weights; 1 without drafts.
     tokens_per_pass: f64,
+    /// How many times faster a token was than in the answer's own passes without guesses; absent
+    /// where every pass had some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gain: Option<f64>,
 }
 
 impl DraftReport {
     fn of(answer: &Answer) -> Option<Self> {
         let (counts, tokens) = (answer.drafts, answer.usage.completion);
         let passes = tokens.saturating_sub(counts.accepted).max(1);
+        let Timings { decode, unguessed, unguessed_steps, .. } = answer.timings;
+        let gain = (unguessed_steps > 0 && !decode.is_zero()).then(|| {
+            let plain = unguessed.as_secs_f64() / f64::from(unguessed_steps);
+            plain * tokens as f64 / decode.as_secs_f64()
+        });
         (counts.passes > 0).then(|| Self {
             counts,
+            gain,
             acceptance: counts.accepted as f64 / counts.proposed.max(1) as f64,
             tokens_per_pass: tokens as f64 / passes as f64,
         })

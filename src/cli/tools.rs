@@ -2,7 +2,7 @@
 
 use super::told;
 use anyhow::{Context, bail};
-use glm4v::ToolCall;
+use glm4v::{BUILT_IN_TOOLS, ToolCall};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -30,9 +30,10 @@ pub(crate) struct ToolBox {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tool {
+    /// `function`, or one of GLM-4's built-in tools, which the model knows without a definition.
     #[serde(rename = "type")]
-    _type: String,
-    function: Function,
+    kind: String,
+    function: Option<Function>,
     /// The program and its arguments.
     command: Vec<String>,
     /// Seconds after which it is ended.
@@ -71,7 +72,20 @@ impl ToolBox {
             format!("{}: not a list of tools like {form}", path.display())
         })?;
         for tool in &tools {
-            let name = &tool.function.name;
+            let (name, kind) = (tool.name(), &tool.kind);
+            match (kind == "function", &tool.function) {
+                (true, None) => {
+                    bail!("{}: a tool of type function has no function", path.display())
+                }
+                (false, _) if !BUILT_IN_TOOLS.contains(&kind.as_str()) => {
+                    let known = BUILT_IN_TOOLS.join(", ");
+                    bail!("{}: type {kind}: not one of function, {known}", path.display())
+                }
+                (false, Some(_)) => {
+                    bail!("{}: a tool of type {kind} takes no function", path.display())
+                }
+                _ => {}
+            }
             if tool.command.is_empty() {
                 bail!("{}: tool {name} has no command", path.display());
             }
@@ -86,20 +100,22 @@ impl ToolBox {
     /// What the model is told of the tools.
     pub(crate) fn definitions(&self) -> anyhow::Result<Value> {
         let define = |tool: &Tool| {
-            let function = serde_json::to_value(&tool.function)?;
-            Ok(serde_json::json!({"type": "function", "function": function}))
+            Ok(match &tool.function {
+                Some(function) => serde_json::json!({"type": "function", "function": function}),
+                None => serde_json::json!({"type": tool.kind}),
+            })
         };
         self.tools.iter().map(define).collect::<anyhow::Result<Vec<_>>>().map(Value::Array)
     }
 
     /// Whether there is a tool of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.tools.iter().any(|tool| tool.function.name == name)
+        self.tools.iter().any(|tool| tool.name() == name)
     }
 
     /// Runs a call when `allowed`; what went wrong is told to the model too.
     pub(crate) fn run(&self, call: &ToolCall, allowed: bool) -> ToolRun {
-        let tool = self.tools.iter().find(|tool| tool.function.name == call.name);
+        let tool = self.tools.iter().find(|tool| tool.name() == call.name);
         let output = match tool {
             _ if !allowed => "The user did not allow this call.".to_owned(),
             None => format!("There is no tool {}.", call.name),
@@ -113,6 +129,10 @@ impl ToolBox {
 }
 
 impl Tool {
+    fn name(&self) -> &str {
+        self.function.as_ref().map_or(&self.kind, |function| &function.name)
+    }
+
     /// Runs the command with the arguments as JSON on its standard input.
     fn run(&self, call: &ToolCall, folder: &Path) -> anyhow::Result<String> {
         let Some((program, arguments)) = self.command.split_first() else { bail!("no command") };
@@ -210,7 +230,7 @@ mod tests {
 
     fn call(name: &str) -> ToolCall {
         let arguments = json!({"city": "北京"}).as_object().cloned().unwrap();
-        ToolCall { name: name.to_owned(), arguments }
+        ToolCall { name: name.to_owned(), arguments, is_built_in: false }
     }
 
     #[cfg(unix)]
@@ -254,5 +274,26 @@ mod tests {
             json!([{"type": "function", "function": {"name": "echo", "description": "d"}}]);
         assert_eq!(definitions, expected);
         assert!(tools.has("echo") && !tools.has("cat"));
+    }
+
+    #[test]
+    fn a_built_in_tool_has_a_type_and_a_command() {
+        let python = json!({"type": "python", "command": ["cat"]});
+        let (folder, tools) = tool_box(&json!([python]));
+        assert_eq!(tools.definitions().unwrap(), json!([{"type": "python"}]));
+        let arguments = json!({"input": "print(1)"}).as_object().cloned().unwrap();
+        let call = ToolCall { name: "python".to_owned(), arguments, is_built_in: true };
+        assert_eq!(tools.run(&call, true).output, r#"{"input":"print(1)"}"#);
+
+        let refused = |tool: Value| {
+            let path = folder.path().join("bad.json");
+            std::fs::write(&path, json!([tool]).to_string()).unwrap();
+            ToolBox::open(&path).unwrap_err().to_string()
+        };
+        let unknown = refused(json!({"type": "drawing", "command": ["cat"]}));
+        assert!(unknown.contains("type drawing: not one of function, python"), "{unknown}");
+        assert!(refused(json!({"type": "function", "command": ["cat"]})).contains("no function"));
+        let both = json!({"type": "python", "function": {"name": "f"}, "command": ["cat"]});
+        assert!(refused(both).contains("takes no function"));
     }
 }

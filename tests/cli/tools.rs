@@ -1,7 +1,8 @@
 //! The example tools, run as `glm4v chat` runs them: JSON in, text out.
 
+use base64::Engine;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
@@ -134,4 +135,89 @@ fn a_picture_is_drawn_as_it_was_asked_for() {
     }
     let wrong = call("draw_image", &json!({"width": 0, "height": 9, "shapes": []})).unwrap();
     assert!(!wrong.status.success() && text(&wrong.stderr).contains("from 1 to 2048"));
+}
+
+/// Answers two wishes for a picture, with one and with a refusal; gives the first wish.
+fn serve_pictures(listener: &TcpListener, picture: &[u8]) -> String {
+    let picture = base64::engine::general_purpose::STANDARD.encode(picture);
+    let answer = json!({"created": 1, "data": [{"b64_json": picture}]}).to_string();
+    let refusal = r#"{"error": {"message": "no such model"}}"#.to_owned();
+    let mut wishes = Vec::new();
+    for (status, body) in [("200 OK", answer), ("404 Not Found", refusal)] {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(&stream);
+        let (mut wish, mut length) = (String::new(), 0);
+        while !wish.ends_with("\r\n\r\n") {
+            let start = wish.len();
+            reader.read_line(&mut wish).unwrap();
+            let line = wish[start..].to_ascii_lowercase();
+            length =
+                line.strip_prefix("content-length:").map_or(length, |n| n.trim().parse().unwrap());
+        }
+        let mut sent = vec![0; length];
+        reader.read_exact(&mut sent).unwrap();
+        wishes.push(wish + &text(&sent));
+        let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).unwrap();
+    }
+    wishes.swap_remove(0)
+}
+
+#[test]
+fn a_picture_is_painted_by_the_endpoints_model() {
+    let unset = call("paint_image", &json!({"prompt": "a cat"}));
+    let Some(unset) = unset else { return };
+    assert!(!unset.status.success() && text(&unset.stderr).contains("set PAINT_IMAGE_ENDPOINT"));
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}/v1/", listener.local_addr().unwrap());
+    let picture = std::fs::read(format!("{FOLDER}/../images/bars.png")).unwrap();
+    let sent = picture.clone();
+    let server = std::thread::spawn(move || serve_pictures(&listener, &sent));
+    let variables = [
+        ("PAINT_IMAGE_ENDPOINT", endpoint.as_str()),
+        ("PAINT_IMAGE_MODEL", "painter"),
+        ("PAINT_IMAGE_KEY", "key"),
+        ("no_proxy", "127.0.0.1"),
+    ];
+    let painted = call_with("paint_image", &json!({"input": "a café"}), &variables).unwrap();
+    let refused = call_with("paint_image", &json!({"prompt": "a cat"}), &variables).unwrap();
+    let told = text(&painted.stdout);
+    let path = std::path::Path::new(told.trim().strip_prefix("The picture is at ").unwrap());
+    assert_eq!(std::fs::read(path).unwrap(), picture);
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let told = text(&refused.stderr);
+    assert!(
+        !refused.status.success()
+            && told.contains("answered 404")
+            && told.contains("no such model"),
+        "{told}"
+    );
+
+    let wish = server.join().unwrap();
+    assert!(wish.starts_with("POST /v1/images/generations "), "{wish}");
+    assert!(wish.contains("Authorization: Bearer key\r\n"), "{wish}");
+    let body: Value = serde_json::from_str(wish.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!((&body["prompt"], &body["model"]), (&json!("a café"), &json!("painter")));
+}
+
+/// GLM-4's own tools get what the model wrote as one text.
+#[test]
+fn the_tools_take_what_glm_4_writes() {
+    let Some(sum) = call("run_python", &json!({"input": "print(6 * 7)"})) else { return };
+    assert_eq!(text(&sum.stdout), "42\n");
+    let fetch = |call_of_browser: &str| {
+        text(&call("fetch_page", &json!({ "input": call_of_browser })).unwrap().stderr)
+    };
+    for open in [r#"open_url("http://127.0.0.1:1/")"#, "open_url(url='http://127.0.0.1:1/')"] {
+        assert!(fetch(open).contains("127.0.0.1 is not a public address"), "{open}");
+    }
+    assert!(fetch(r#"search("cats")"#).contains("no search engine"));
+
+    let tools = std::fs::read_to_string(format!("{FOLDER}/glm-4.json")).unwrap();
+    let tools: Value = serde_json::from_str(&tools).unwrap();
+    for tool in tools.as_array().unwrap() {
+        let program = tool["command"][1].as_str().unwrap();
+        assert!(std::path::Path::new(FOLDER).join(program).exists(), "{program}");
+    }
 }

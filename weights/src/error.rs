@@ -235,6 +235,18 @@ pub enum WeightsError {
         /// What the HTTP client said.
         source: Box<hf_hub::api::sync::ApiError>,
     },
+    /// The hub has fallen silent in the middle of a download.
+    #[error(
+        "{id}: downloading {what} failed: the hub has sent nothing for {seconds} s; run the command again to resume"
+    )]
+    Stalled {
+        /// The hub id.
+        id: String,
+        /// The file.
+        what: String,
+        /// How long nothing came.
+        seconds: f64,
+    },
     /// The downloaded bytes are not those that the hub announced. They were thrown away.
     #[error("{id}: {file} is damaged: {kind} {found}, expected {expected}; fetch it again")]
     DamagedDownload {

@@ -11,7 +11,9 @@ pub(super) const METRICS: &[MetricInfo] = &[MetricInfo {
     summary: "equal texts, numbers or lists of labels; not the leaderboard's judge",
     score: |item| {
         let references = item.reference_texts()?;
-        let template = item.extra["template"].as_u64();
+        let template = &item.extra["template"];
+        let written = || template.as_str().and_then(|text| text.parse().ok()); // in tables of text
+        let template = template.as_u64().or_else(written);
         let prediction = item.text()?;
         let right = references.iter().any(|reference| agrees(prediction, reference, template));
         Ok(f64::from(right).into())

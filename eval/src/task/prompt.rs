@@ -24,12 +24,14 @@ impl PromptTemplate {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.add_filter("capitalize_first", capitalize);
         environment.add_filter("python_repr", python_repr);
+        environment.add_function("fail", fail);
         environment.add_template_owned(NAME, text.to_owned()).map_err(wrong)?;
         Ok(Self { environment })
     }
 
     /// The prompt of a sample. The template sees `question`, `options` (a list of texts),
-    /// `letters` (`A` and so on, one an option), and `meta`, the sample's metadata.
+    /// `letters` (`A` and so on, one an option), and `meta`, the sample's metadata; it may call
+    /// `fail(reason)` for a sample that it cannot ask.
     ///
     /// # Errors
     /// When the template asks for what the sample does not have.
@@ -53,6 +55,10 @@ fn capitalize(text: &str) -> String {
     let first: String =
         letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     first + &letters.as_str().to_lowercase()
+}
+
+fn fail(reason: String) -> Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, reason))
 }
 
 /// Python's `repr` of a text or a list of them; other values as they are.

@@ -2,11 +2,14 @@
 
 use std::arch::x86_64::*;
 
+use half::bf16;
+
 use super::avx2_blocks::Avx2Blocks;
 use super::avx2_int8::Avx2Int8;
+use super::avx2_wide::{self, Avx2Wide};
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, PANEL, Tile, blocks, plain};
+use super::{Form, Kernel, PANEL, Tile, blocks, int8, plain};
 
 /// Values that a vector holds.
 const LANES: usize = 8;
@@ -21,6 +24,9 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where the instructions were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
+    if product.rows() >= avx2_wide::LEAST_ROWS {
+        return multiply_many(form, product);
+    }
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
@@ -36,6 +42,26 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         Form::Q4K => gemm(&unsafe { Avx2Blocks::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
         Form::Q6K => gemm(&unsafe { Avx2Blocks::<blocks::Q6K>::new() }, product),
+    }
+}
+
+/// Computes a product of so many rows that the weights are widened for them.
+fn multiply_many(form: Form, product: Product<'_>) {
+    match form {
+        Form::F32 => gemm(&F32(()), product),
+        Form::Bf16 => gemm(&WideBf16(()), product),
+        // SAFETY: the instructions are there, as `multiply` has asserted; so in the next five.
+        Form::Int8 => gemm(&unsafe { Avx2Wide::<int8::Int8>::new() }, product),
+        // SAFETY: as above.
+        Form::Q8_0 => gemm(&unsafe { Avx2Wide::<blocks::Q8_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4_0 => gemm(&unsafe { Avx2Wide::<blocks::Q4_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q5_0 => gemm(&unsafe { Avx2Wide::<blocks::Q5_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q4K => gemm(&unsafe { Avx2Wide::<blocks::Q4K>::new() }, product),
+        // SAFETY: as above.
+        Form::Q6K => gemm(&unsafe { Avx2Wide::<blocks::Q6K>::new() }, product),
     }
 }
 
@@ -68,19 +94,74 @@ struct Bf16(());
 impl Kernel for Bf16 {
     const ROWS: usize = 4;
     const STEP: usize = 2;
-    const ROW_WORDS: usize = 1;
+    const ROW_WORDS: usize = 2;
     const LINES: usize = LINES;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        plain::pack_bf16(rows, packed);
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { pack_rounded(rows, packed) }
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        assert_eq!(rows.len() * LINES, panel.len() * R);
+        assert_eq!(rows.len() * LINES, panel.len() * R * Self::ROW_WORDS);
         for column in (0..PANEL).step_by(2 * LANES) {
             // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
             // whoever made the tile vouches for its places.
             unsafe { tile_bf16::<R>(rows, panel, tile, column) }
+        }
+    }
+}
+
+/// bf16 weights, of which many rows meet a block at a time that is widened to f32 for them. Made only
+/// where the instructions were detected.
+struct WideBf16(());
+
+impl Kernel for WideBf16 {
+    const ROWS: usize = F32::ROWS;
+    const STEP: usize = Bf16::STEP;
+    const ROW_WORDS: usize = Bf16::ROW_WORDS;
+    const LINES: usize = LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { pack_rounded(rows, packed) }
+    }
+
+    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
+        let count = 2 * lines.len();
+        wide.resize(wide.len().max(count), Line([0; 16]));
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { widen_bf16(lines, &mut wide[..count]) }
+        &wide[..count]
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        F32(()).tile::<R>(rows, panel, tile);
+    }
+}
+
+/// Packs rows rounded to bf16, in f32: two words for a word of the weight. Inputs past the rows' end
+/// are zeros.
+#[target_feature(enable = "avx2,fma")]
+fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    for (r, row) in rows.into_iter().enumerate() {
+        let words = packed.chunks_exact_mut(R);
+        for (words, value) in words.zip(row.iter().copied().chain(std::iter::repeat(0.0))) {
+            words[r] = u32::from(bf16::from_f32(value).to_bits()) << 16;
+        }
+    }
+}
+
+/// Widens lines of words of two bf16: the lines of the first ones, and then of the second ones.
+#[target_feature(enable = "avx2")]
+fn widen_bf16(lines: &[Line], wide: &mut [Line]) {
+    let words = lines.as_chunks::<LINES>().0.iter().zip(wide.as_chunks_mut::<{ 2 * LINES }>().0);
+    for (lines, wide) in words {
+        let (first, second) = wide.split_at_mut(LINES);
+        for ((line, first), second) in lines.iter().zip(first).zip(second) {
+            for ((word, first), second) in line.0.iter().zip(&mut first.0).zip(&mut second.0) {
+                (*first, *second) = (word << 16, word & 0xffff_0000);
+            }
         }
     }
 }
@@ -113,21 +194,20 @@ unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, co
 /// Half a tile: 16 of its columns from `column` on.
 ///
 /// # Safety
-/// As [`tile_f32`].
+/// As [`tile_f32`], with two words of the rows for each of the panel.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile_bf16<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
     let mut sums = [[_mm256_setzero_ps(); 2]; R];
-    let (rows, weights) = (rows.as_ptr(), panel.as_ptr().cast::<u32>());
+    let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<u32>());
     for word in 0..panel.len() / LINES {
-        // SAFETY: `word` is below the number of words in both.
+        // SAFETY: `word` is below the number of words of the panel, of which rows have two for each.
         unsafe {
             let weights = weights.add(word * PANEL + column);
             let left = _mm256_load_si256(weights.cast());
             let right = _mm256_load_si256(weights.add(LANES).cast());
             for (r, sums) in sums.iter_mut().enumerate() {
-                let row = *rows.add(word * R + r);
-                let first = _mm256_set1_ps(f32::from_bits(row << 16));
-                let second = _mm256_set1_ps(f32::from_bits(row & 0xffff_0000));
+                let first = _mm256_set1_ps(*rows.add(2 * word * R + r));
+                let second = _mm256_set1_ps(*rows.add((2 * word + 1) * R + r));
                 sums[0] = _mm256_fmadd_ps(first, low(left), sums[0]);
                 sums[1] = _mm256_fmadd_ps(first, low(right), sums[1]);
                 sums[0] = _mm256_fmadd_ps(second, high(left), sums[0]);

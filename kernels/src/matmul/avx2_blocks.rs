@@ -11,9 +11,9 @@ use super::pack::Line;
 use super::{Kernel, PANEL, Tile, avx2::write};
 
 /// Outputs that a vector holds.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 /// Vectors of a panel's outputs.
-const OCTETS: usize = PANEL / LANES;
+pub(super) const OCTETS: usize = PANEL / LANES;
 
 /// Weights in the blocks of `B`. Made only where the instructions were detected.
 pub(super) struct Avx2Blocks<B>(PhantomData<B>);
@@ -47,7 +47,7 @@ impl<B: Octets> Kernel for Avx2Blocks<B> {
 
 /// How a format's lines become vectors of 8 of the panel's outputs, octet by octet. Every function
 /// wants the instructions.
-trait Octets: Blocks {
+pub(super) trait Octets: Blocks {
     /// The quantities of word `word` of 32 inputs from line `part` on.
     ///
     /// # Safety
@@ -104,6 +104,11 @@ unsafe fn tile_blocks<B: Octets, const R: usize>(rows: &[u32], panel: &[Line], t
     }
 }
 
+/// Whether quantities take all of a byte, and are multiplied as signed ones.
+const fn is_signed<B: Blocks>() -> bool {
+    B::ZERO == 128
+}
+
 /// Adds the products of one block of the weight with 8 outputs.
 ///
 /// # Safety
@@ -130,7 +135,12 @@ unsafe fn multiply_block<B: Octets, const R: usize>(
             let weights = B::word(lines, word, octet);
             for (r, dots) in dots.iter_mut().enumerate() {
                 let row = _mm256_set1_epi32(at(word, r).cast_signed());
-                *dots = _mm256_add_epi32(*dots, dot::<B>(weights, row));
+                let dot = if is_signed::<B>() {
+                    dot_signed(signed(weights), row)
+                } else {
+                    dot(weights, row)
+                };
+                *dots = _mm256_add_epi32(*dots, dot);
             }
         }
         let scales = B::scales(step.as_ptr(), index, octet);
@@ -138,34 +148,41 @@ unsafe fn multiply_block<B: Octets, const R: usize>(
         for (r, sums) in sums.iter_mut().enumerate() {
             let scale = _mm256_mul_ps(scales, _mm256_set1_ps(f32::from_bits(at(8, r))));
             let taken_away = at(9 + block, r);
-            let sum = match B::HAS_MIN {
-                true => {
-                    let taken_away = _mm256_set1_ps(f32::from_bits(taken_away));
-                    sums[octet] = _mm256_fmadd_ps(mins, taken_away, sums[octet]);
-                    dots[r]
-                }
-                false => _mm256_add_epi32(dots[r], _mm256_set1_epi32(taken_away.cast_signed())),
+            let sum = if B::HAS_MIN {
+                let taken_away = _mm256_set1_ps(f32::from_bits(taken_away));
+                sums[octet] = _mm256_fmadd_ps(mins, taken_away, sums[octet]);
+                dots[r]
+            } else if is_signed::<B>() {
+                dots[r]
+            } else {
+                _mm256_add_epi32(dots[r], _mm256_set1_epi32(taken_away.cast_signed()))
             };
             sums[octet] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, sums[octet]);
         }
     }
 }
 
-/// Four products of bytes in each lane. The instruction sums two products in 16 bits, which holds
-/// those of quantities below 128; bytes are taken apart into nibbles.
+/// Four products of bytes in each lane, the weights unsigned. The instruction sums two products in 16
+/// bits, which holds those of quantities below 128.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn dot<B: Blocks>(weights: __m256i, row: __m256i) -> __m256i {
-    let ones = _mm256_set1_epi16(1);
-    if B::ZERO < 128 {
-        return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, row), ones);
-    }
-    let nibble = _mm256_set1_epi8(15);
-    let low = _mm256_maddubs_epi16(_mm256_and_si256(weights, nibble), row);
-    let high = _mm256_and_si256(_mm256_srli_epi16::<4>(weights), nibble);
-    let high = _mm256_maddubs_epi16(high, row);
-    let high = _mm256_madd_epi16(high, _mm256_set1_epi16(16));
-    _mm256_add_epi32(_mm256_madd_epi16(low, ones), high)
+fn dot(weights: __m256i, row: __m256i) -> __m256i {
+    _mm256_madd_epi16(_mm256_maddubs_epi16(weights, row), _mm256_set1_epi16(1))
+}
+
+/// Unsigned bytes, of which 128 is zero, as signed ones.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn signed(weights: __m256i) -> __m256i {
+    _mm256_xor_si256(weights, _mm256_set1_epi8(i8::MIN))
+}
+
+/// As [`dot`], the weights signed: their sizes times the row with their signs. Rows have no −128, so two
+/// products fit: 2 · 128 · 127.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn dot_signed(weights: __m256i, row: __m256i) -> __m256i {
+    dot(_mm256_abs_epi8(weights), _mm256_sign_epi8(row, weights))
 }
 
 impl Octets for Q8_0 {

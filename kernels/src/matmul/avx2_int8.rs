@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx2::write;
+use super::avx2_blocks::{dot_signed, signed};
 use super::int8::{LINES, ROW_WORDS, STEP, WORDS, pack_rows};
 use super::pack::Line;
 use super::{Kernel, PANEL, Tile};
@@ -69,8 +70,8 @@ unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, co
                 let weights = weights.map(|bytes| signed(bytes));
                 for (r, dots) in dots.iter_mut().enumerate() {
                     let row = _mm256_set1_epi32(at(word, r).cast_signed());
-                    dots[0] = _mm256_add_epi32(dots[0], dot(weights[0], row));
-                    dots[1] = _mm256_add_epi32(dots[1], dot(weights[1], row));
+                    dots[0] = _mm256_add_epi32(dots[0], dot_signed(weights[0], row));
+                    dots[1] = _mm256_add_epi32(dots[1], dot_signed(weights[1], row));
                 }
             }
             let scales = weights.add(WORDS * PANEL).cast::<f32>();
@@ -86,19 +87,4 @@ unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, co
     }
     // SAFETY: as the caller vouches.
     unsafe { write(&sums, tile, column) }
-}
-
-/// Unsigned weights, of which 128 is zero, as signed ones.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn signed(weights: __m256i) -> __m256i {
-    _mm256_xor_si256(weights, _mm256_set1_epi8(i8::MIN))
-}
-
-/// Dot products of four bytes each. Neither side has −128, so no pair of products leaves 16 bits.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn dot(weights: __m256i, row: __m256i) -> __m256i {
-    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(row), _mm256_sign_epi8(weights, row));
-    _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
 }

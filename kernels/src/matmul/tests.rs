@@ -189,6 +189,19 @@ fn products_with_several_blocks_of_blocks_are_right() {
     }
 }
 
+/// Some instruction sets widen the weights for so many rows.
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn products_of_many_rows_with_blocks_are_right() {
+    for form in BLOCKS {
+        check_blocks(form, 64, 70, 512);
+        check_blocks(form, 67, 161, 2560);
+        check_blocks(form, 601, 33, 768);
+    }
+    check_same(&random_int8(70, 512), 64);
+    check_same(&random_int8(161, 2571), 67);
+}
+
 /// Answers must not depend on which others are made in the same pass. (24 rows or more meet AMX
 /// tiles, whose sums are others; so many are not decoded together.)
 #[test]

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::time::Duration;
 
 use hf_hub::RepoType;
 use hf_hub::api::sync::ApiError;
@@ -19,8 +18,6 @@ use crate::{Checkpoint, Files, WeightsError, header};
 
 /// Bytes that the first request asks for. The headers of published shards take some 50 KB.
 const FIRST_PIECE: u64 = 256 << 10;
-/// A hub that says nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The model `id` at `revision`, of which the small files are brought into the cache and the
 /// headers of the weight files read. Its tensors have names, types and shapes, but no bytes.
@@ -81,9 +78,10 @@ impl Headers<'_> {
         length: u64,
     ) -> Result<Vec<u8>, WeightsError> {
         let failed = |error| hub_error(transfer.folder, name, error);
-        let agent = ureq::builder().try_proxy_from_env(true).timeout_read(PATIENCE).build();
+        let patience = self.options.patience;
+        let agent = ureq::builder().try_proxy_from_env(true).timeout_read(patience).build();
         let range = format!("bytes=0-{}", length.saturating_sub(1));
-        let request = agent.get(&transfer.repo.url(&escaped(name))).set("Range", &range);
+        let request = agent.get(&transfer.repo().url(&escaped(name))).set("Range", &range);
         // The client leaves the token out where it is sent on to another host.
         let request = match &self.options.token {
             Some(token) => request.set("Authorization", &format!("Bearer {token}")),

@@ -1,6 +1,7 @@
 //! What the hub says about a repository: its commit and its files.
 
 use std::path::{Component, Path};
+use std::time::Duration;
 
 use hf_hub::api::sync::{Api, ApiError};
 use serde::Deserialize;
@@ -35,12 +36,19 @@ struct LargeFile {
 }
 
 impl Listing {
-    /// Asks the hub for the list at the folder's revision.
-    pub(super) fn fetch(folder: &CacheFolder, api: &Api) -> Result<Self, WeightsError> {
+    /// Asks the hub for the list at the folder's revision, for `patience` at most.
+    pub(super) fn fetch(
+        folder: &CacheFolder,
+        api: &Api,
+        patience: Duration,
+    ) -> Result<Self, WeightsError> {
         let what = format!("revision {}", folder.revision());
         let failed = |error| hub_error(folder, &what, error);
         let request = api.repo(folder.repo().clone()).info_request().query("blobs", "true");
-        let response = request.call().map_err(|error| failed(ApiError::from(Box::new(error))))?;
+        let response = request
+            .timeout(patience)
+            .call()
+            .map_err(|error| failed(ApiError::from(Box::new(error))))?;
         let mut listing: Self =
             response.into_json().map_err(|error| failed(ApiError::from(error)))?;
         listing.siblings.retain(|sibling| stays_inside(&sibling.rfilename));

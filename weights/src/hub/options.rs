@@ -1,11 +1,13 @@
 //! Where the hub and its cache are, and who asks.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::WeightsError;
 
 const DEFAULT_ENDPOINT: &str = "https://huggingface.co";
 const DEFAULT_RETRIES: usize = 5;
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the hub and its cache are, and how to ask.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct HubOptions {
     pub offline: bool,
     /// How often a download that broke off is taken up again without a byte of progress.
     pub retries: usize,
+    /// How long the hub may send nothing at all before it is given up.
+    pub patience: Duration,
 }
 
 impl HubOptions {
@@ -31,6 +35,7 @@ impl HubOptions {
             token: None,
             offline: false,
             retries: DEFAULT_RETRIES,
+            patience: DEFAULT_PATIENCE,
         }
     }
 
@@ -82,6 +87,7 @@ impl std::fmt::Debug for HubOptions {
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
             .field("retries", &self.retries)
+            .field("patience", &self.patience)
             .finish()
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn bring<W: Wanted>(
         return find_cached(wanted, &folder).ok_or_else(not_cached);
     }
     let api = api(&folder, options).map_err(|error| hub_error(&folder, "the file list", error))?;
-    let listing = match Listing::fetch(&folder, &api) {
+    let listing = match Listing::fetch(&folder, &api, options.patience) {
         Err(error) if is_unreachable(&error) => {
             let Some(snapshot) = find_cached(wanted, &folder) else { return Err(error) };
             progress(PullEvent::Unreachable { reason: &reason(&error) });
@@ -51,10 +51,11 @@ pub(super) fn bring<W: Wanted>(
     check_revision(&listing.sha)?;
     let _lock = lock(&folder, progress)?;
     let mut transfer = Transfer {
-        repo: api.repo(folder.repo_at(&listing.sha)),
+        api: &api,
         folder: &folder,
         commit: &listing.sha,
         retries: options.retries,
+        patience: options.patience,
         progress,
     };
     wanted.fetch(&mut transfer, &listing)?;

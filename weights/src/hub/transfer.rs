@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiError, ApiRepo};
+use hf_hub::api::sync::{Api, ApiError, ApiRepo};
 
 use super::cache::CacheFolder;
 use super::digest::Announced;
@@ -64,15 +66,21 @@ pub(super) struct RemoteFile {
 
 /// The download of one commit's files into the cache.
 pub(super) struct Transfer<'a> {
-    /// The repository at the commit, with the staging folder for its cache.
-    pub(super) repo: ApiRepo,
+    /// The client, with the staging folder for its cache.
+    pub(super) api: &'a Api,
     pub(super) folder: &'a CacheFolder,
     pub(super) commit: &'a str,
     pub(super) retries: usize,
+    pub(super) patience: Duration,
     pub(super) progress: &'a mut dyn FnMut(PullEvent<'_>),
 }
 
 impl Transfer<'_> {
+    /// The repository at the commit.
+    pub(super) fn repo(&self) -> ApiRepo {
+        self.api.repo(self.folder.repo_at(self.commit))
+    }
+
     /// Tells how many files come, and puts them into the snapshot.
     pub(super) fn fetch_bulk(&mut self, files: &[RemoteFile]) -> Result<(), WeightsError> {
         let bytes = files.iter().map(|file| file.size).sum();
@@ -115,7 +123,7 @@ impl Transfer<'_> {
             was_damaged |= damaged;
             let reason = reason(&error);
             (self.progress)(PullEvent::Retrying { file: &file.name, reason: &reason });
-            std::thread::sleep(wait(failures));
+            thread::sleep(wait(failures));
             failures += 1;
         }
     }
@@ -152,8 +160,7 @@ impl Transfer<'_> {
     ) -> Result<PathBuf, WeightsError> {
         // A link that an interrupted run left would be taken for a finished file.
         let _ = std::fs::remove_dir_all(self.folder.staging_repo().join("snapshots"));
-        let reporter = Reporter { file: &file.name, done: 0, total: 0, reached, to: self.progress };
-        let link = self.repo.download_with_progress(&escaped(&file.name), reporter);
+        let link = self.watched(file, reached)?;
         let link = link.map_err(|error| {
             if is_bad_part(&error) {
                 let _ = std::fs::remove_dir_all(self.folder.staging());
@@ -161,6 +168,40 @@ impl Transfer<'_> {
             hub_error(self.folder, &file.name, error)
         })?;
         link.canonicalize().map_err(|source| WeightsError::Unwritable { path: link, source })
+    }
+
+    /// The same while the hub keeps sending. `hf-hub` waits for ever for a hub that has fallen
+    /// silent, so it runs on a thread of its own, which is left behind then: it holds the part file
+    /// locked until the connection or the process ends.
+    fn watched(
+        &mut self,
+        file: &RemoteFile,
+        reached: &mut u64,
+    ) -> Result<Result<PathBuf, ApiError>, WeightsError> {
+        let (sender, events) = mpsc::channel();
+        let (repo, name) = (self.repo(), escaped(&file.name));
+        thread::spawn(move || {
+            let link = repo.download_with_progress(&name, Reporter(sender.clone()));
+            // Nobody listens any more once it was given up.
+            let _ = sender.send(Event::Ended(link));
+        });
+        let (mut done, mut total) = (0, 0);
+        loop {
+            match events.recv_timeout(self.patience) {
+                Ok(Event::Began(size)) => (done, total) = (0, size),
+                Ok(Event::Arrived(bytes)) => {
+                    done += bytes;
+                    *reached = done;
+                    (self.progress)(PullEvent::Progress { file: &file.name, done, total });
+                }
+                Ok(Event::Ended(link)) => return Ok(link),
+                Err(_) => {
+                    let (id, what) = (self.folder.id().to_owned(), file.name.clone());
+                    let seconds = self.patience.as_secs_f64();
+                    return Err(WeightsError::Stalled { id, what, seconds });
+                }
+            }
+        }
     }
 
     /// Compares a downloaded file with what the hub announced, in its list of files or, without
@@ -235,24 +276,25 @@ fn link_or_move(blob: &Path, path: &Path, _depth: usize) -> io::Result<()> {
     std::fs::rename(blob, path)
 }
 
-/// Passes `hf-hub`'s progress on.
-struct Reporter<'a> {
-    file: &'a str,
-    done: u64,
-    total: u64,
-    reached: &'a mut u64,
-    to: &'a mut dyn FnMut(PullEvent<'_>),
+/// What the thread that downloads tells.
+enum Event {
+    /// The file has so many bytes.
+    Began(u64),
+    /// So many more are there.
+    Arrived(u64),
+    Ended(Result<PathBuf, ApiError>),
 }
 
-impl Progress for Reporter<'_> {
+/// Passes `hf-hub`'s progress on.
+struct Reporter(mpsc::Sender<Event>);
+
+impl Progress for Reporter {
     fn init(&mut self, size: usize, _filename: &str) {
-        (self.done, self.total) = (0, size as u64);
+        let _ = self.0.send(Event::Began(size as u64));
     }
 
     fn update(&mut self, size: usize) {
-        self.done += size as u64;
-        *self.reached = self.done;
-        (self.to)(PullEvent::Progress { file: self.file, done: self.done, total: self.total });
+        let _ = self.0.send(Event::Arrived(size as u64));
     }
 
     fn finish(&mut self) {}

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use glm4v_weights::{Checkpoint, HubOptions, PullEvent, WeightsError, cached, pull};
 use tempfile::TempDir;
@@ -193,6 +194,33 @@ fn a_broken_off_download_goes_on_where_it_stopped() {
     assert!(second.iter().all(|request| request.range.as_deref() == Some("bytes=100000-")));
     assert_eq!(second.iter().map(|request| request.sent).sum::<usize>(), whole - 100_000);
     assert_eq!(of_file(&downloads, SHARDS[0]).len(), 0);
+}
+
+#[test]
+fn a_hub_that_falls_silent_is_given_up_and_resumed_from() {
+    let mut scene = Scene::new();
+    scene.options.patience = Duration::from_millis(300);
+    scene.options.retries = 3;
+    scene.hub.state().fall_silent.insert(SHARDS[1].to_owned(), 1000);
+    let error = scene.pull().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{ID}: downloading {} failed: the hub has sent nothing for 0.3 s; run the command again to resume",
+            SHARDS[1]
+        )
+    );
+    assert_eq!(scene.cached(), None);
+    // The part file is free once the connection is gone.
+    scene.hub.state().held.clear();
+    scene.options.patience = Duration::from_secs(30);
+    scene.hub.take_log();
+    scene.assert_complete(&scene.pull().unwrap());
+    let again = of_file(&scene.hub.take_downloads(), SHARDS[1]);
+    assert!(
+        again.iter().any(|request| request.range.as_deref() == Some("bytes=1000-")),
+        "{again:?}"
+    );
 }
 
 #[test]

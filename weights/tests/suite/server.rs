@@ -28,6 +28,10 @@ pub(crate) struct State {
     pub(crate) gated: bool,
     /// Closes the connection after so many bytes of the body, once a file named here.
     pub(crate) break_off: HashMap<String, usize>,
+    /// As `break_off`, but the connection stays open and silent.
+    pub(crate) fall_silent: HashMap<String, usize>,
+    /// The connections that stay open.
+    pub(crate) held: Vec<TcpStream>,
     /// Sends this file with one byte changed.
     pub(crate) damage: Option<String>,
     /// Answers requests for a part of a file's body with the whole of it.
@@ -143,7 +147,11 @@ fn answer(stream: &TcpStream, state: &Mutex<State>, address: SocketAddr) -> std:
     // A body that breaks off has a head that promises the whole of it.
     let name = request.path.rsplit('/').next().unwrap_or_default();
     let is_body = request.is_download() && !body.is_empty();
-    let limit = if is_body { state.break_off.remove(name) } else { None };
+    let silent = if is_body { state.fall_silent.remove(name) } else { None };
+    if silent.is_some() {
+        state.held.push(stream.try_clone()?);
+    }
+    let limit = if is_body { state.break_off.remove(name).or(silent) } else { None };
     let sent = limit.unwrap_or(body.len()).min(body.len());
     state.log.push(Request { sent, ..request });
     drop(state);
