@@ -6,13 +6,14 @@ use half::bf16;
 
 use super::avx2_blocks::Avx2Blocks;
 use super::avx2_int8::Avx2Int8;
-use super::avx2_wide::{self, Avx2Wide};
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, PANEL, Tile, blocks, int8, plain};
+use super::{Form, Kernel, PANEL, Tile, blocks, plain};
 
 /// Values that a vector holds.
 const LANES: usize = 8;
+/// Fewer rows are multiplied with the bf16 weights as they are.
+const LEAST_ROWS: usize = 64;
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
@@ -24,11 +25,9 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where the instructions were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
-    if product.rows() >= avx2_wide::LEAST_ROWS {
-        return multiply_many(form, product);
-    }
     match form {
         Form::F32 => gemm(&F32(()), product),
+        Form::Bf16 if product.rows() >= LEAST_ROWS => gemm(&WideBf16(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
         // SAFETY: the instructions are there, as asserted above; so in the next five.
         Form::Int8 => gemm(&unsafe { Avx2Int8::new() }, product),
@@ -42,26 +41,6 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         Form::Q4K => gemm(&unsafe { Avx2Blocks::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
         Form::Q6K => gemm(&unsafe { Avx2Blocks::<blocks::Q6K>::new() }, product),
-    }
-}
-
-/// Computes a product of so many rows that the weights are widened for them.
-fn multiply_many(form: Form, product: Product<'_>) {
-    match form {
-        Form::F32 => gemm(&F32(()), product),
-        Form::Bf16 => gemm(&WideBf16(()), product),
-        // SAFETY: the instructions are there, as `multiply` has asserted; so in the next five.
-        Form::Int8 => gemm(&unsafe { Avx2Wide::<int8::Int8>::new() }, product),
-        // SAFETY: as above.
-        Form::Q8_0 => gemm(&unsafe { Avx2Wide::<blocks::Q8_0>::new() }, product),
-        // SAFETY: as above.
-        Form::Q4_0 => gemm(&unsafe { Avx2Wide::<blocks::Q4_0>::new() }, product),
-        // SAFETY: as above.
-        Form::Q5_0 => gemm(&unsafe { Avx2Wide::<blocks::Q5_0>::new() }, product),
-        // SAFETY: as above.
-        Form::Q4K => gemm(&unsafe { Avx2Wide::<blocks::Q4K>::new() }, product),
-        // SAFETY: as above.
-        Form::Q6K => gemm(&unsafe { Avx2Wide::<blocks::Q6K>::new() }, product),
     }
 }
 

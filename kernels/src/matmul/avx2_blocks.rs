@@ -11,9 +11,9 @@ use super::pack::Line;
 use super::{Kernel, PANEL, Tile, avx2::write};
 
 /// Outputs that a vector holds.
-pub(super) const LANES: usize = 8;
+const LANES: usize = 8;
 /// Vectors of a panel's outputs.
-pub(super) const OCTETS: usize = PANEL / LANES;
+const OCTETS: usize = PANEL / LANES;
 
 /// Weights in the blocks of `B`. Made only where the instructions were detected.
 pub(super) struct Avx2Blocks<B>(PhantomData<B>);
@@ -47,7 +47,7 @@ impl<B: Octets> Kernel for Avx2Blocks<B> {
 
 /// How a format's lines become vectors of 8 of the panel's outputs, octet by octet. Every function
 /// wants the instructions.
-pub(super) trait Octets: Blocks {
+trait Octets: Blocks {
     /// The quantities of word `word` of 32 inputs from line `part` on.
     ///
     /// # Safety
