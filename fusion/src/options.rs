@@ -31,9 +31,10 @@ pub struct GenerateOptions {
     /// Where guesses at the next tokens come from. They make answers come sooner and never change
     /// them.
     pub draft: Draft,
-    /// What the answer must be; thoughts before it are free. The answer follows it to its end
-    /// unless the token limit cuts it. With a grammar, a model that can think does so only when
-    /// [`Self::thinking`] says it.
+    /// What the answer must be; thoughts before it are free. Where the token limit comes near, the
+    /// answer is brought to the grammar's end in the fewest tokens that are found, and only a limit
+    /// too low for that cuts it; both are [`FinishReason::Length`](crate::FinishReason::Length).
+    /// With a grammar, a model that can think does so only when [`Self::thinking`] says it.
     pub grammar: Option<Grammar>,
     /// Tools that the model may call, a list in the shape of OpenAI's API.
     pub tools: Option<Value>,

@@ -409,6 +409,13 @@ fn drafts_change_nothing_but_the_number_of_passes() {
             assert_eq!(drafted.finish_reason, plain.finish_reason);
             assert_eq!(plain.drafts, DraftCounts::default());
             assert!(drafted.drafts.accepted <= drafted.drafts.proposed);
+            // Each token but the first came of a pass of its own, a pass with guesses, or a guess.
+            let (alone, guesses) = (drafted.timings.unguessed_steps as usize, drafted.drafts);
+            let made = alone + guesses.passes + guesses.accepted;
+            assert_eq!(made, plain.timings.unguessed_steps as usize, "{name}");
+            let ends = usize::from(plain.finish_reason == FinishReason::Length);
+            assert_eq!(made, plain.usage.completion - ends, "{name}");
+            assert!(drafted.timings.unguessed <= drafted.timings.decode);
             accepted += drafted.drafts.accepted;
         }
     }

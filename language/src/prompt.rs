@@ -113,8 +113,8 @@ fn knows_built_in_tools(
     options: &PromptOptions,
 ) -> Result<(), LanguageError> {
     let tools = options.tools.as_ref().and_then(Value::as_array).into_iter().flatten();
-    match tools.filter_map(built_in).find(|name| !template.mentions(name)) {
-        Some(name) => Err(LanguageError::UnsupportedPrompt {
+    match tools.filter_map(built_in).find(|(name, _)| !template.mentions(name)) {
+        Some((name, _)) => Err(LanguageError::UnsupportedPrompt {
             what: format!("a tool of type {name}; define it as a function"),
         }),
         None => Ok(()),

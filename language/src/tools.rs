@@ -13,14 +13,23 @@
 use crate::{Message, PromptFormat, Role};
 use serde_json::{Map, Value, json};
 
+/// The tools that GLM-4 (2024) was taught, by type, and what its prompt says about them.
+///
+/// Source: `TOOL_SYSTEM_PROMPTS` of zai-org/GLM-4's composite demo.
+const TAUGHT: [(&str, &str); 3] = [
+    ("python", include_str!("../templates/glm-4-tools/python.txt")),
+    ("simple_browser", include_str!("../templates/glm-4-tools/simple_browser.txt")),
+    ("cogview", include_str!("../templates/glm-4-tools/cogview.txt")),
+];
 /// The types of tools that GLM-4 (2024) knows without a definition; each is the tool's name too.
-pub const BUILT_IN: [&str; 3] = ["python", "simple_browser", "cogview"];
+pub const BUILT_IN: [&str; 3] = [TAUGHT[0].0, TAUGHT[1].0, TAUGHT[2].0];
 /// The argument that holds the bare text of a call of such a tool.
 pub const BARE_ARGUMENT: &str = "input";
 
-/// The type of a built-in tool in a list of tools; none for functions.
-pub(crate) fn built_in(tool: &Value) -> Option<&'static str> {
-    BUILT_IN.into_iter().find(|name| tool.get("type").and_then(Value::as_str) == Some(name))
+/// Name and description of a built-in tool in a list of tools; none for functions.
+pub(crate) fn built_in(tool: &Value) -> Option<(&'static str, &'static str)> {
+    let kind = tool.get("type").and_then(Value::as_str)?;
+    TAUGHT.into_iter().find(|(name, _)| *name == kind)
 }
 
 /// What a model asks for.
@@ -230,7 +239,7 @@ impl ToolCallSplitter {
 
 impl Tool {
     fn parse(tool: &Value) -> Option<Self> {
-        if let Some(name) = built_in(tool) {
+        if let Some((name, _)) = built_in(tool) {
             return Some(Self { name: name.to_owned(), strings: Vec::new(), is_built_in: true });
         }
         let function = tool.get("function").unwrap_or(tool);

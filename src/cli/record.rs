@@ -75,8 +75,10 @@ impl DraftReport {
         let passes = tokens.saturating_sub(counts.accepted).max(1);
         let Timings { decode, unguessed, unguessed_steps, .. } = answer.timings;
         let gain = (unguessed_steps > 0 && !decode.is_zero()).then(|| {
-            let plain = unguessed.as_secs_f64() / f64::from(unguessed_steps);
-            plain * tokens as f64 / decode.as_secs_f64()
+            let alone = unguessed.as_secs_f64() / f64::from(unguessed_steps);
+            // A pass gives one token, and each right guess one more.
+            let made = unguessed_steps as usize + counts.passes + counts.accepted;
+            alone * made as f64 / decode.as_secs_f64()
         });
         (counts.passes > 0).then(|| Self {
             counts,
@@ -176,4 +178,32 @@ impl<'a> Record<'a> {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gain_of_drafts_is_over_the_answers_own_passes_without_guesses() {
+        let answer = |unguessed_steps, passes| Answer {
+            text: String::new(),
+            finish_reason: FinishReason::Stop,
+            usage: Usage { completion: 21, ..Usage::default() },
+            timings: Timings {
+                decode: Duration::from_millis(100),
+                unguessed: Duration::from_millis(40),
+                unguessed_steps,
+                ..Timings::default()
+            },
+            tokens: Vec::new(),
+            tool_calls: Vec::new(),
+            drafts: DraftCounts { proposed: 18, accepted: 12, passes },
+        };
+        // Four tokens alone took 10 ms each; 4 + 4 + 12 took 5 ms each.
+        let report = DraftReport::of(&answer(4, 4)).unwrap();
+        assert!((report.gain.unwrap() - 2.0).abs() < 1e-12);
+        assert_eq!(DraftReport::of(&answer(0, 8)).unwrap().gain, None);
+        assert!(DraftReport::of(&answer(4, 0)).is_none());
+    }
 }

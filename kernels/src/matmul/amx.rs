@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::amx_widen::{WideBlocks, WideBytes};
-use super::gemm::{Product, multiply as gemm};
+use super::gemm::{Product, grow, multiply as gemm};
 use super::pack::Line;
 use super::{Form, Kernel, PANEL, Tile, avx512, blocks};
 use crate::tiles::{self, ROWS, WORDS};
@@ -97,7 +97,7 @@ impl<W: Weights> Kernel for Tiles<W> {
             return lines;
         }
         let count = lines.len() / W::LINES * W::STEP;
-        wide.resize(wide.len().max(count), Line([0; 16]));
+        grow(wide, count);
         let wide = &mut wide[..count];
         for (lines, wide) in lines.chunks_exact(W::LINES).zip(wide.chunks_exact_mut(W::STEP)) {
             // SAFETY: the value exists, so the instructions were detected; the lines are a step's.

@@ -6,7 +6,7 @@ use half::bf16;
 
 use super::avx2_blocks::Avx2Blocks;
 use super::avx2_int8::Avx2Int8;
-use super::gemm::{Product, multiply as gemm};
+use super::gemm::{Product, grow, multiply as gemm};
 use super::pack::{LINES, Line};
 use super::{Form, Kernel, PANEL, Tile, blocks, plain};
 
@@ -108,7 +108,7 @@ impl Kernel for WideBf16 {
 
     fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
         let count = 2 * lines.len();
-        wide.resize(wide.len().max(count), Line([0; 16]));
+        grow(wide, count);
         // SAFETY: the value exists, so the instructions were detected.
         unsafe { widen_bf16(lines, &mut wide[..count]) }
         &wide[..count]

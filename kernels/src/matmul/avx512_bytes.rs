@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use super::avx512_blocks::Vectors;
 use super::avx512_int8::Avx512Int8;
 use super::blocks::{Q4_0, Q4K, ROW_BLOCK};
+use super::gemm::grow;
 use super::int8;
 use super::pack::Line;
 use super::{Kernel, Tile};
@@ -52,7 +53,7 @@ impl<B: Nibbles> Kernel for Avx512Bytes<B> {
 
     fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
         let count = lines.len() / Self::LINES * int8::LINES;
-        wide.resize(wide.len().max(count), Line([0; 16]));
+        grow(wide, count);
         let wide = &mut wide[..count];
         let steps = lines.chunks_exact(Self::LINES).zip(wide.chunks_exact_mut(int8::LINES));
         for (lines, wide) in steps {

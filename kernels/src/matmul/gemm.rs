@@ -294,7 +294,7 @@ fn multiply_block<K: Kernel>(
 }
 
 /// Makes a buffer at least so long.
-fn grow(buffer: &mut Vec<Line>, lines: usize) {
+pub(super) fn grow(buffer: &mut Vec<Line>, lines: usize) {
     buffer.resize(buffer.len().max(lines), Line([0; 16]));
 }
 

@@ -121,23 +121,12 @@ fn turn(pieces: &mut Vec<Piece>, role: Role, metadata: &str, image: bool, words:
 fn tool_list(tools: &[Value]) -> String {
     let style = JsonStyle { indent: Some(" ".repeat(4)), ..JsonStyle::default() };
     let entries = tools.iter().map(|tool| {
-        if let Some(name) = built_in(tool) {
-            return format!("\n\n## {name}\n\n{}", description(name));
+        if let Some((name, description)) = built_in(tool) {
+            return format!("\n\n## {name}\n\n{description}");
         }
         let function = tool.get("function").unwrap_or(tool);
         let name = function["name"].as_str().unwrap_or_default();
         format!("\n\n## {name}\n\n{}\n{TOOLS_REQUEST}", style.write(function))
     });
     entries.fold(TOOLS_INTRODUCTION.to_owned(), |list, entry| list + &entry)
-}
-
-/// What the model was taught about a tool of its own.
-///
-/// Source: `TOOL_SYSTEM_PROMPTS` of zai-org/GLM-4's composite demo.
-fn description(built_in: &str) -> &'static str {
-    match built_in {
-        "python" => include_str!("../../templates/glm-4-tools/python.txt"),
-        "simple_browser" => include_str!("../../templates/glm-4-tools/simple_browser.txt"),
-        _ => include_str!("../../templates/glm-4-tools/cogview.txt"),
-    }
 }

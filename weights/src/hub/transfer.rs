@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -195,10 +195,14 @@ impl Transfer<'_> {
                     (self.progress)(PullEvent::Progress { file: &file.name, done, total });
                 }
                 Ok(Event::Ended(link)) => return Ok(link),
-                Err(_) => {
+                Err(RecvTimeoutError::Timeout) => {
                     let (id, what) = (self.folder.id().to_owned(), file.name.clone());
                     let seconds = self.patience.as_secs_f64();
                     return Err(WeightsError::Stalled { id, what, seconds });
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = io::Error::other("the download ended without a result");
+                    return Ok(Err(ApiError::from(ended)));
                 }
             }
         }
