@@ -104,15 +104,6 @@ pub enum FusionError {
         /// The model's name.
         model: String,
     },
-    /// The cache of keys and values was asked for in 8 bits.
-    #[error(
-        "{model} keeps a recurrent state and latents, for which there is no cache in 8 bits; leave \
-         --kv-cache int8 out"
-    )]
-    NoInt8Cache {
-        /// The model's name.
-        model: String,
-    },
     /// Rows of a sequence cannot be taken back.
     #[error("a recurrent state cannot go back to an earlier row of the sequence")]
     NoWayBack,

@@ -97,9 +97,7 @@ impl Generation {
             stops: StopStrings::new(options.stop.clone()),
             cancel: options.cancel.clone(),
             opening: opening(&inner.tokenizer, &ids),
-            // A wrong guess must be taken back.
-            drafter: Drafter::new(options.draft, inner.parts.prediction.is_some())
-                .filter(|_| model.decoder().rewinds()),
+            drafter: Drafter::new(options.draft, inner.parts.prediction.is_some()),
             drafts: VecDeque::new(),
             ahead: VecDeque::new(),
             draft_counts: DraftCounts::default(),

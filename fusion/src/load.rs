@@ -140,9 +140,6 @@ impl Model {
             let none = || FusionError::NoPredictionLayer { model: name.to_owned() };
             parts.prediction = Some(layer.ok_or_else(none)?);
         }
-        if options.cache_type == CacheType::Int8 && !parts.decoder.rewinds() {
-            return Err(FusionError::NoInt8Cache { model: name.to_owned() });
-        }
         parts.decoder = parts.decoder.with_cache_type(options.cache_type);
         let info = ModelInfo {
             name: name.to_owned(),

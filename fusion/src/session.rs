@@ -1,12 +1,14 @@
 //! One sequence that a decoder has run: its cache, and which rows are in it.
 
+mod marked;
+
 use crate::ahead::{Ahead, prompt_rows};
 use crate::options::CancelToken;
 use crate::splice::{Piece, Spliced};
 use crate::{FusionError, Model};
 use candle_core::Tensor;
-use glm4v_kernels::Trace;
-use glm4v_language::{Decoder, KvCache, LanguageError, Position, Positions};
+use glm4v_language::{Decoder, LanguageError, Position, Positions};
+use marked::{MarkedCache, run_together};
 use std::num::NonZeroUsize;
 
 /// Rows of a prompt that are run at once; bounds the memory of activations.
@@ -14,6 +16,9 @@ const PREFILL_CHUNK: usize = 512;
 
 /// Rows of an answer that the cache has room for from the start.
 const ROOM: usize = 256;
+
+/// Tokens that may be run again together with new ones; more are run by themselves once.
+const MOST_OWED: usize = 16;
 
 /// What a cached row was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +31,13 @@ pub(crate) enum RowSource {
 /// The rows run so far, with their keys and values.
 #[derive(Debug)]
 pub(crate) struct Session {
-    cache: KvCache,
+    cache: MarkedCache,
     rows: Vec<RowSource>,
     next_position: u32,
     prefill_chunk: usize,
+    /// Tokens that follow the rows and are to be run with the next one: they were, before the cache
+    /// went back to a mark.
+    owed: Vec<u32>,
     /// What the prediction layer has of the rows, where it follows them.
     ahead: Option<Ahead>,
 }
@@ -37,10 +45,11 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(decoder: &Decoder) -> Self {
         Self {
-            cache: decoder.new_cache(),
+            cache: MarkedCache::new(decoder),
             rows: Vec::new(),
             next_position: 0,
             prefill_chunk: PREFILL_CHUNK,
+            owed: Vec::new(),
             ahead: None,
         }
     }
@@ -53,7 +62,13 @@ impl Session {
     /// A session of its own that has run the same rows.
     pub(crate) fn fork(&self) -> Result<Self, FusionError> {
         let ahead = self.ahead.as_ref().map(Ahead::fork).transpose()?;
-        Ok(Self { cache: self.cache.fork()?, rows: self.rows.clone(), ahead, ..*self })
+        Ok(Self {
+            cache: self.cache.fork()?,
+            rows: self.rows.clone(),
+            owed: self.owed.clone(),
+            ahead,
+            ..*self
+        })
     }
 
     /// Rows in the cache.
@@ -85,8 +100,9 @@ impl Session {
             start = start.min(ahead.len()).min(common.saturating_sub(1));
             ahead.truncate(start)?;
         }
-        start = self.cache.truncate(start); // a recurrent state goes back to the very start
-        self.rows.truncate(start);
+        start = self.go_back(start)?;
+        let visual_end = end_of_visuals(&sources);
+        self.cache.keep_mark(visual_end);
         let rows = embed_rows(decoder, prompt, |ids| decoder.embed(ids))?; // (length, hidden)
         let layer = model.inner().parts.prediction.as_ref();
         let mut ahead = self.ahead.as_mut().zip(layer);
@@ -99,15 +115,21 @@ impl Session {
             if cancel.is_cancelled() {
                 return Err(FusionError::Cancelled);
             }
-            let length = self.prefill_chunk.min(sources.len() - start);
+            let mut length = self.prefill_chunk.min(sources.len() - start);
+            if self.cache.needs_marks() && start < visual_end {
+                length = length.min(visual_end - start); // where other questions part
+            }
             let chunk = rows.narrow(0, start, length)?;
             let positions = prompt.positions.slice(start, length);
-            let hidden = decoder.forward(&chunk, &positions, &mut self.cache, &mut Trace::off())?;
+            let hidden = self.cache.forward(decoder, &chunk, &positions)?; // (chunk, hidden)
             if let (Some((ahead, layer)), Some(next)) = (&mut ahead, &next) {
                 ahead.follow((model, layer), (prompt, next), start, &hidden)?;
             }
             start += length;
             self.rows.extend(sources.iter().take(start).skip(self.rows.len()));
+            if start == visual_end || start == sources.len() {
+                self.cache.mark_prompt();
+            }
             if start == sources.len() {
                 self.next_position = prompt.next_position;
                 return last_logits(decoder, &hidden);
@@ -120,9 +142,21 @@ impl Session {
         sources.iter().zip(&self.rows).take_while(|(new, old)| new == old).count()
     }
 
+    /// Forgets rows so that at most `length` are left, and returns how many. A recurrent state goes back
+    /// to the last mark before, or to the very start.
+    fn go_back(&mut self, length: usize) -> Result<usize, FusionError> {
+        self.owed.clear();
+        let left = self.cache.go_back(length)?;
+        self.rows.truncate(left);
+        Ok(left)
+    }
+
     /// Runs one token and returns the logits after it, `(vocab_size)`.
     pub(crate) fn step(&mut self, model: &Model, token: u32) -> Result<Vec<f32>, FusionError> {
-        let logits = step_together(model, &mut [(self, token)])?;
+        let logits = match self.owed.is_empty() {
+            true => step_together(model, &mut [(self, token)])?,
+            false => self.run(model, &[token])?,
+        };
         logits.into_iter().next().ok_or(FusionError::EmptyPrompt)
     }
 
@@ -132,15 +166,31 @@ impl Session {
         model: &Model,
         tokens: &[u32],
     ) -> Result<Vec<Vec<f32>>, FusionError> {
-        let hidden = self.run_tokens(model, tokens)?; // (tokens, hidden)
+        if self.owed.len() > MOST_OWED {
+            self.run_owed(model)?;
+        }
+        if tokens.len() > 1 {
+            self.cache.mark_pass();
+        }
+        let owed = std::mem::take(&mut self.owed);
+        let hidden = self.run_tokens(model, &[&owed, tokens].concat())?; // (owed + tokens, hidden)
+        let hidden = hidden.narrow(0, owed.len(), tokens.len())?;
         Ok(model.decoder().logits(&hidden)?.to_vec2()?)
+    }
+
+    /// Runs the tokens that a way back has left.
+    fn run_owed(&mut self, model: &Model) -> Result<(), FusionError> {
+        let owed = std::mem::take(&mut self.owed);
+        if !owed.is_empty() {
+            self.run_tokens(model, &owed)?;
+        }
+        Ok(())
     }
 
     fn run_tokens(&mut self, model: &Model, tokens: &[u32]) -> Result<Tensor, FusionError> {
         let rows = model.decoder().embed(tokens)?; // (tokens, hidden)
         let positions = Positions::sequential(self.next_position, tokens.len());
-        let hidden =
-            model.decoder().forward(&rows, &positions, &mut self.cache, &mut Trace::off())?;
+        let hidden = self.cache.forward(model.decoder(), &rows, &positions)?;
         if let Some(ahead) = &mut self.ahead {
             ahead.push(&hidden)?;
         }
@@ -149,18 +199,23 @@ impl Session {
         Ok(hidden)
     }
 
-    /// Forgets the last `rows` rows, which were run one by one or together as tokens.
+    /// Forgets the last `rows` rows, which were run together as tokens. A recurrent state goes back to
+    /// where that pass began, and what is left of it is run with the next token.
     ///
     /// # Errors
-    /// When memory runs out for what the prediction layer keeps; [`FusionError::NoWayBack`] for a
-    /// decoder that cannot, whose session is empty then.
+    /// When memory runs out for what the prediction layer keeps; [`FusionError::NoWayBack`] when there
+    /// was no such pass, and then the session is empty.
     pub(crate) fn rewind(&mut self, rows: usize) -> Result<(), FusionError> {
         let length = self.rows.len().saturating_sub(rows);
-        self.next_position = self.next_position.saturating_sub((self.rows.len() - length) as u32);
-        self.rows.truncate(length);
-        if self.cache.truncate(length) != length {
-            self.rows.clear();
-            return Err(FusionError::NoWayBack);
+        let run = self.rows.clone();
+        let left = self.go_back(length)?;
+        self.next_position = self.next_position.saturating_sub((run.len() - left) as u32);
+        for source in run.iter().take(length).skip(left) {
+            let RowSource::Token(token) = *source else {
+                self.go_back(0)?;
+                return Err(FusionError::NoWayBack);
+            };
+            self.owed.push(token);
         }
         self.ahead.as_mut().map_or(Ok(()), |ahead| ahead.truncate(length))
     }
@@ -196,12 +251,13 @@ pub(crate) fn step_together(
     steps: &mut [(&mut Session, u32)],
 ) -> Result<Vec<Vec<f32>>, FusionError> {
     let decoder = model.decoder();
+    steps.iter_mut().try_for_each(|(session, _)| session.run_owed(model))?;
     let tokens: Vec<u32> = steps.iter().map(|(_, token)| *token).collect();
     let rows = decoder.embed(&tokens)?; // (sessions, hidden)
     let at = |(session, _): &(&mut Session, u32)| Position::text(session.next_position);
     let positions: Positions = steps.iter().map(at).collect();
     let mut caches: Vec<_> = steps.iter_mut().map(|(session, _)| (1, &mut session.cache)).collect();
-    let hidden = decoder.forward_together(&rows, &positions, &mut caches, &mut Trace::off())?;
+    let hidden = run_together(decoder, &rows, &positions, &mut caches)?;
     for (i, (session, token)) in steps.iter_mut().enumerate() {
         if let Some(ahead) = &mut session.ahead {
             ahead.push(&hidden.narrow(0, i, 1)?)?;
@@ -243,180 +299,16 @@ pub(crate) fn row_sources(prompt: &Spliced) -> Vec<RowSource> {
     sources
 }
 
+/// The row after the last one of a picture or video.
+fn end_of_visuals(sources: &[RowSource]) -> usize {
+    let last = sources.iter().rposition(|source| matches!(source, RowSource::Visual(..)));
+    last.map_or(0, |last| last + 1)
+}
+
 fn last_logits(decoder: &Decoder, hidden: &Tensor) -> Result<Vec<f32>, FusionError> {
     let last = hidden.narrow(0, hidden.dim(0)? - 1, 1)?; // (1, hidden)
     Ok(decoder.logits(&last)?.squeeze(0)?.to_vec1()?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::VisualTokens;
-    use crate::ask::user_message;
-    use crate::fixtures::{folder, model};
-    use glm4v_vision::Image;
-
-    fn picture(model: &Model) -> VisualTokens {
-        model.embed(&Image::open(folder("glm4v").join("one_image_0.png")).unwrap()).unwrap()
-    }
-
-    fn prompt(model: &Model, visuals: &[VisualTokens], question: &str) -> Spliced {
-        model.prompt(&[user_message(visuals, question)], visuals, None, None).unwrap().1
-    }
-
-    fn prefill(session: &mut Session, model: &Model, prompt: &Spliced) -> Vec<f32> {
-        session.prefill(model, prompt, &CancelToken::default()).unwrap()
-    }
-
-    fn near(a: &[f32], b: &[f32]) {
-        assert_eq!(a.len(), b.len());
-        let most = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(most < 2e-4, "logits differ by {most}");
-    }
-
-    #[test]
-    fn chunks_give_what_one_pass_gives() {
-        for name in ["glm4v", "glm4v_9b", "glm4v_moe", "glm5_next"] {
-            let model = model(name);
-            let prompt = prompt(&model, &[picture(&model)], "What is in the first frame?");
-            let whole = prefill(&mut Session::new(model.decoder()), &model, &prompt);
-            for rows in [1, 2, 5, 16, prompt.rows() - 1, prompt.rows()] {
-                let chunk = NonZeroUsize::new(rows).unwrap();
-                let mut session = Session::new(model.decoder()).with_prefill_chunk(chunk);
-                near(&prefill(&mut session, &model, &prompt), &whole);
-                assert_eq!(session.len(), prompt.rows());
-            }
-        }
-    }
-
-    #[test]
-    fn a_reused_beginning_gives_what_a_fresh_run_gives() {
-        for name in ["glm4v", "glm5_next"] {
-            let model = model(name);
-            let visuals = [picture(&model)];
-            let questions = ["What is it?", "What is it made of, and why?", "Why?", "What is it?"];
-            let mut session = Session::new(model.decoder());
-            for question in questions {
-                let prompt = prompt(&model, &visuals, question);
-                let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
-                near(&prefill(&mut session, &model, &prompt), &fresh);
-                assert_eq!(session.len(), prompt.rows());
-                session.step(&model, 7).unwrap(); // an answer that the next prompt leaves out
-            }
-        }
-    }
-
-    #[test]
-    fn a_recurrent_state_goes_on_or_starts_anew() {
-        let model = model("glm5_next");
-        let (ids, prompt) = model.prompt(&[user_message(&[], "Why?")], &[], None, None).unwrap();
-        let mut session = Session::new(model.decoder());
-        prefill(&mut session, &model, &prompt);
-        session.step(&model, 65).unwrap();
-        // The same rows and more: only those are run.
-        let longer = model.splice(&[&ids[..], &[65, 66, 67]].concat(), &[]).unwrap();
-        let fresh = prefill(&mut Session::new(model.decoder()), &model, &longer);
-        near(&prefill(&mut session, &model, &longer), &fresh);
-        // An earlier row: there is no way back to it.
-        assert!(matches!(session.rewind(1), Err(FusionError::NoWayBack)));
-        assert_eq!((session.len(), session.cache.len()), (0, 0));
-        near(&prefill(&mut session, &model, &longer), &fresh);
-    }
-
-    #[test]
-    fn the_common_beginning_is_not_run_again() {
-        let model = model("glm4v");
-        let longer = prompt(&model, &[], "What is it made of?");
-        let fresh = prefill(&mut Session::new(model.decoder()), &model, &longer);
-        // A cache that claims to hold this prompt's rows and holds another's must show.
-        let mut session = Session::new(model.decoder());
-        prefill(&mut session, &model, &prompt(&model, &[], "Why, and what, is the total?"));
-        session.rows = row_sources(&longer);
-        session.rows.truncate(session.cache.len());
-        let found = prefill(&mut session, &model, &longer);
-        assert!(found.iter().zip(&fresh).any(|(a, b)| (a - b).abs() > 0.1));
-    }
-
-    #[test]
-    fn another_picture_is_not_taken_for_the_cached_one() {
-        let model = model("glm4v");
-        let other = Image::open(folder("glm4v").join("video_v0_f0.png")).unwrap();
-        let other = model.embed(&other).unwrap();
-        let mut session = Session::new(model.decoder());
-        prefill(&mut session, &model, &prompt(&model, &[picture(&model)], "What?"));
-        let prompt = prompt(&model, &[other], "What?");
-        let fresh = prefill(&mut Session::new(model.decoder()), &model, &prompt);
-        near(&prefill(&mut session, &model, &prompt), &fresh);
-    }
-
-    #[test]
-    fn a_step_gives_what_a_longer_prompt_gives() {
-        for name in ["glm4v", "glm4v_9b", "glm4", "glm5_next"] {
-            let model = model(name);
-            let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
-            let (mut ids, prompt) =
-                model.prompt(&[user_message(&visuals, "What?")], &visuals, None, None).unwrap();
-            let mut session = Session::new(model.decoder());
-            prefill(&mut session, &model, &prompt);
-            for token in [65, 66, 300] {
-                ids.push(token);
-                let longer = model.splice(&ids, &visuals).unwrap();
-                let expected = prefill(&mut Session::new(model.decoder()), &model, &longer);
-                near(&session.step(&model, token).unwrap(), &expected);
-            }
-        }
-    }
-
-    #[test]
-    fn steps_made_together_give_what_each_gives_alone() {
-        for name in ["glm4v", "glm4v_9b", "glm4", "glm5_next"] {
-            let model = model(name);
-            let visuals = if model.info().vision { vec![picture(&model)] } else { Vec::new() };
-            let prompts = ["What?", "What is it made of, and why?", "Why?"]
-                .map(|question| prompt(&model, &visuals, question));
-            let mut sessions: Vec<Session> = prompts
-                .iter()
-                .map(|prompt| {
-                    let mut session = Session::new(model.decoder());
-                    prefill(&mut session, &model, prompt);
-                    session
-                })
-                .collect();
-            let mut alone: Vec<Session> = sessions.iter().map(|s| s.fork().unwrap()).collect();
-            for tokens in [[65, 66, 300], [7, 66, 9]] {
-                let mut steps: Vec<_> = sessions.iter_mut().zip(tokens).collect();
-                let together = step_together(&model, &mut steps).unwrap();
-                for ((session, token), logits) in alone.iter_mut().zip(tokens).zip(together) {
-                    // To the bit: an answer does not depend on those made beside it.
-                    assert_eq!(logits, session.step(&model, token).unwrap());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn tokens_run_together_give_the_bits_of_steps() {
-        for name in ["glm4v", "glm4v_9b", "glm4", "glm4v_moe", "glm5_next"] {
-            let model = model(name);
-            let question = "Why, and what, is the total of all that it is made of? ".repeat(12);
-            let prompt = prompt(&model, &[], &question);
-            let mut one_by_one = Session::new(model.decoder());
-            prefill(&mut one_by_one, &model, &prompt);
-            let mut together = one_by_one.fork().unwrap();
-            let tokens: Vec<u32> = (65..78).collect();
-            let steps: Vec<_> =
-                tokens.iter().map(|&token| one_by_one.step(&model, token).unwrap()).collect();
-            assert!(together.run(&model, &tokens).unwrap() == steps, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_cancelled_prefill_ends() {
-        let model = model("glm4v");
-        let cancel = CancelToken::default();
-        cancel.cancel();
-        let prompt = prompt(&model, &[], "What?");
-        let result = Session::new(model.decoder()).prefill(&model, &prompt, &cancel);
-        assert!(matches!(result, Err(FusionError::Cancelled)));
-    }
-}
+mod tests;

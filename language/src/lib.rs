@@ -19,7 +19,7 @@ mod tools;
 
 pub use constraint::{Constraint, Grammar};
 pub use decoder::{
-    CacheType, ChatGlmConfig, Decoder, DecoderConfig, Glm5NextTextConfig, HybridConfig,
+    CacheMark, CacheType, ChatGlmConfig, Decoder, DecoderConfig, Glm5NextTextConfig, HybridConfig,
     HybridLayerConfig, IndexerConfig, KvCache, LatentAttentionConfig, LinearAttentionConfig,
     LinearAttnConfig, Mixing, MoeConfig, Position, Positions, PredictionLayer, RopeParameters,
     RotaryConfig, StreamsConfig, TensorNames, TextConfig, TextFamily, YarnConfig,

@@ -53,6 +53,19 @@ impl KeptRows {
         }
     }
 
+    /// The same of each tensor that holds them: a part of the rows, or a copy.
+    ///
+    /// # Errors
+    /// When `change` fails.
+    pub fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        Ok(match self {
+            Self::Float(rows) => Self::Float(change(rows)?),
+            Self::Bytes { codes, scales } => {
+                Self::Bytes { codes: change(codes)?, scales: change(scales)? }
+            }
+        })
+    }
+
     /// Sizes of the heads, rows and channels.
     pub(super) fn dims(&self) -> &[usize] {
         match self {

@@ -1,11 +1,13 @@
 //! Keys and values of the rows that a sequence has run so far.
 
-use super::hybrid::{LatentCache, RecurrentState};
-use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::KeptRows;
+mod growing;
+mod mark;
 
-/// Rows that the cache grows by at least, so that decoding does not copy it at each token.
-const GROWTH: usize = 256;
+use super::hybrid::{LatentCache, RecurrentState};
+use candle_core::{Result, Tensor};
+use glm4v_kernels::KeptRows;
+pub(super) use growing::GrowingRows;
+pub use mark::CacheMark;
 
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,8 +41,7 @@ pub(super) enum LayerState {
 impl KvCache {
     /// An empty cache for a decoder of `layers` layers.
     pub fn new(layers: usize, kept: CacheType) -> Self {
-        let layer = || LayerCache { kept, ..LayerCache::default() };
-        Self::of((0..layers).map(|_| LayerState::Rows(layer())))
+        Self::of((0..layers).map(|_| LayerState::Rows(LayerCache::new(kept))))
     }
 
     /// A cache of these states.
@@ -68,7 +69,7 @@ impl KvCache {
         }
         for layer in &mut self.layers {
             if let LayerState::Rows(rows) = layer {
-                rows.length = rows.length.min(length);
+                rows.truncate(length);
             }
         }
         self.len()
@@ -93,7 +94,7 @@ impl KvCache {
     pub fn reserve(&mut self, rows: usize) {
         for layer in &mut self.layers {
             match layer {
-                LayerState::Rows(layer) => layer.reserved = rows,
+                LayerState::Rows(layer) => layer.reserve(rows),
                 LayerState::Latent(layer) => layer.reserve(rows),
                 LayerState::Recurrent(_) => {}
             }
@@ -140,7 +141,7 @@ impl LayerState {
 
     fn length(&self) -> usize {
         match self {
-            Self::Rows(rows) => rows.length,
+            Self::Rows(rows) => rows.length(),
             Self::Latent(cache) => cache.length(),
             Self::Recurrent(state) => state.length(),
         }
@@ -149,8 +150,8 @@ impl LayerState {
     /// Forgets all rows.
     fn clear(&mut self) {
         match self {
-            Self::Rows(rows) => rows.length = 0,
-            Self::Latent(cache) => *cache = LatentCache::default(),
+            Self::Rows(rows) => rows.truncate(0),
+            Self::Latent(cache) => cache.clear(),
             Self::Recurrent(state) => *state = RecurrentState::default(),
         }
     }
@@ -172,133 +173,53 @@ impl LayerState {
     }
 }
 
-/// Keys and values of one layer: buffers `(kv_heads, capacity, d)` of which `length` rows are used.
+/// Keys and values of one layer, `(kv_heads, length, d)`.
 #[derive(Debug, Default)]
 pub(super) struct LayerCache {
-    kept: CacheType,
-    buffers: Option<(Buffer, Buffer)>,
-    length: usize,
-    reserved: usize,
+    keys: GrowingRows,
+    values: GrowingRows,
 }
 
 impl LayerCache {
+    fn new(kept: CacheType) -> Self {
+        Self { keys: GrowingRows::new(kept), values: GrowingRows::new(kept) }
+    }
+
     /// Adds rows `(kv_heads, rows, d)`, and returns all keys and values `(kv_heads, length, d)`.
     pub(super) fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<(KeptRows, KeptRows)> {
-        let length = self.length + k.dim(1)?;
-        let (keys, values) = self.with_room(length, k)?;
-        keys.write(k, self.length)?;
-        values.write(v, self.length)?;
-        self.length = length;
-        let all = (keys.first(length)?, values.first(length)?);
-        self.buffers = Some((keys, values));
-        Ok(all)
+        self.truncate(self.length()); // a pass that failed may have left keys without values
+        Ok((self.keys.append(k)?, self.values.append(v)?))
+    }
+
+    /// Rows whose keys and values are there.
+    fn length(&self) -> usize {
+        self.values.length()
+    }
+
+    fn truncate(&mut self, length: usize) {
+        let length = length.min(self.length());
+        self.keys.truncate(length);
+        self.values.truncate(length);
+    }
+
+    fn reserve(&mut self, rows: usize) {
+        self.keys.reserve(rows);
+        self.values.reserve(rows);
     }
 
     fn bytes(&self) -> usize {
-        self.buffers.as_ref().map_or(0, |(keys, values)| keys.bytes() + values.bytes())
+        self.keys.bytes() + self.values.bytes()
     }
 
     fn fork(&self) -> Result<Self> {
-        let buffers = match &self.buffers {
-            Some((keys, values)) => Some((keys.copy()?, values.copy()?)),
-            None => None,
-        };
-        Ok(Self { kept: self.kept, buffers, length: self.length, reserved: 0 })
-    }
-
-    /// The buffers, moved to larger ones when they have fewer than `length` rows.
-    fn with_room(&mut self, length: usize, like: &Tensor) -> Result<(Buffer, Buffer)> {
-        let old = self.buffers.take();
-        let capacity = old.as_ref().map_or(Ok(0), |(keys, _)| keys.capacity())?;
-        let old = match old {
-            Some(buffers) if length <= capacity => return Ok(buffers),
-            old => old,
-        };
-        let (kv_heads, _, d) = like.dims3()?;
-        let rows = length.max(capacity + capacity / 2).max(self.reserved);
-        let shape = (kv_heads, rows.next_multiple_of(GROWTH), d);
-        let grown = || Buffer::zeros(self.kept, shape, like.dtype(), like.device());
-        let (keys, values) = (grown()?, grown()?);
-        if let Some((old_keys, old_values)) = old {
-            old_keys.copy_to(&keys, self.length)?;
-            old_values.copy_to(&values, self.length)?;
-        }
-        Ok((keys, values))
-    }
-}
-
-/// Rows `(kv_heads, capacity, d)`.
-#[derive(Debug)]
-struct Buffer(KeptRows);
-
-impl Buffer {
-    fn zeros(
-        kept: CacheType,
-        shape: (usize, usize, usize),
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
-        Ok(Self(match kept {
-            CacheType::Float => KeptRows::Float(Tensor::zeros(shape, dtype, device)?),
-            CacheType::Int8 => KeptRows::Bytes {
-                codes: Tensor::zeros(shape, DType::U8, device)?,
-                scales: Tensor::zeros((shape.0, shape.1, 1), DType::F32, device)?,
-            },
-        }))
-    }
-
-    /// The same rows in memory of their own.
-    fn copy(&self) -> Result<Self> {
-        self.map(Tensor::copy).map(Self)
-    }
-
-    /// The first `length` rows, where they lie.
-    fn first(&self, length: usize) -> Result<KeptRows> {
-        self.map(|rows| rows.narrow(1, 0, length))
-    }
-
-    fn map(&self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<KeptRows> {
-        Ok(match &self.0 {
-            KeptRows::Float(rows) => KeptRows::Float(change(rows)?),
-            KeptRows::Bytes { codes, scales } => {
-                KeptRows::Bytes { codes: change(codes)?, scales: change(scales)? }
-            }
-        })
-    }
-
-    fn capacity(&self) -> Result<usize> {
-        self.0.tensors().first().map_or(Ok(0), |rows| rows.dim(1))
-    }
-
-    fn bytes(&self) -> usize {
-        let bytes = |rows: &&Tensor| rows.elem_count() * rows.dtype().size_in_bytes();
-        self.0.tensors().iter().map(bytes).sum()
-    }
-
-    /// Writes rows `(kv_heads, rows, d)` from row `at` on.
-    fn write(&self, rows: &Tensor, at: usize) -> Result<()> {
-        let new = match self.0 {
-            KeptRows::Float(_) => Self(KeptRows::Float(rows.clone())),
-            KeptRows::Bytes { .. } => Self(KeptRows::rounded(rows)?),
-        };
-        for (from, to) in new.0.tensors().into_iter().zip(self.0.tensors()) {
-            to.slice_set(&from.contiguous()?, 1, at)?;
-        }
-        Ok(())
-    }
-
-    /// Copies the first `length` rows.
-    fn copy_to(&self, other: &Self, length: usize) -> Result<()> {
-        for (from, to) in self.0.tensors().into_iter().zip(other.0.tensors()) {
-            to.slice_set(&from.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
-        }
-        Ok(())
+        Ok(Self { keys: self.keys.fork()?, values: self.values.fork()? })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::{DType, Device};
 
     fn rows(count: usize, seed: f32) -> Tensor {
         let values: Vec<f32> =

@@ -15,7 +15,7 @@ mod positions;
 mod prediction;
 mod rotary;
 
-pub use cache::{CacheType, KvCache};
+pub use cache::{CacheMark, CacheType, KvCache};
 pub use config::{ChatGlmConfig, DecoderConfig, MoeConfig};
 pub use hugging_face::{RopeParameters, TextConfig, TextFamily};
 pub use hybrid::{
@@ -116,12 +116,12 @@ impl Decoder {
     pub fn new_cache(&self) -> KvCache {
         match &self.layers {
             Layers::Attention(layers) => KvCache::new(layers.len(), self.cache_type),
-            Layers::Hybrid(layers) => layers.new_cache(),
+            Layers::Hybrid(layers) => layers.new_cache(self.cache_type),
         }
     }
 
-    /// Whether its caches can go back to an earlier row; a recurrent state cannot, and then
-    /// [`KvCache::truncate`] forgets all rows, and there is no cache in 8 bits.
+    /// Whether its caches can go back to any earlier row; a recurrent state cannot, and then
+    /// [`KvCache::truncate`] forgets all rows, and [`KvCache::return_to`] goes back to a mark.
     pub fn rewinds(&self) -> bool {
         matches!(self.layers, Layers::Attention(_))
     }

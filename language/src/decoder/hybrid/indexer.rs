@@ -12,7 +12,7 @@ use crate::LanguageError;
 use crate::decoder::DecoderConfig;
 use candle_core::{DType, Result, Tensor};
 use candle_nn::ops::softmax;
-use glm4v_kernels::{LayerNorm, Linear};
+use glm4v_kernels::{KeptRows, LayerNorm, Linear};
 use glm4v_weights::Weights;
 
 /// The keys that a row sees, rising.
@@ -111,12 +111,22 @@ impl Indexer {
         }
         let pools = both.narrow(0, 0, whole * pool)?.reshape((whole, pool, 2 * d))?;
         if whole == 0 {
-            return cache.pools.append(&Tensor::zeros((0, d), DType::F32, x.device())?);
+            return all_of(cache.pools.append(&Tensor::zeros(
+                (1, 0, d),
+                DType::F32,
+                x.device(),
+            )?)?);
         }
         let gates = pools.narrow(2, d, d)?.broadcast_add(&self.pool_places)?;
         let shares = softmax(&gates, 1)?; // (whole, pool, d)
-        cache.pools.append(&(pools.narrow(2, 0, d)? * shares)?.sum(1)?)
+        let pools = (pools.narrow(2, 0, d)? * shares)?.sum(1)?; // (whole, d)
+        all_of(cache.pools.append(&pools.unsqueeze(0)?)?)
     }
+}
+
+/// Rows `(1, pools, d)` as `(pools, d)`.
+fn all_of(pools: KeptRows) -> Result<Tensor> {
+    pools.numbers(DType::F32)?.squeeze(0)
 }
 
 /// `Σ over heads of w · relu(q · k)` of one row's queries `(heads, d)`, scaled, over keys

@@ -14,7 +14,7 @@ use super::state::LatentCache;
 use crate::LanguageError;
 use crate::decoder::DecoderConfig;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RmsNorm, attention};
+use glm4v_kernels::{KeptRows, Linear, Mask, RmsNorm, attention_over};
 use glm4v_weights::Weights;
 
 #[derive(Debug)]
@@ -91,13 +91,13 @@ impl LatentAttention {
         for (rows, cache) in sequences {
             let part = |x: &Tensor| x.narrow(0, start, *rows);
             let first = cache.length();
-            let all = cache.latents.append(&part(&latents)?)?; // (rows so far, kv_rank)
+            let all = cache.latents.append(&part(&latents)?.unsqueeze(0)?)?; // (1, rows so far, kv_rank)
             if let Some(indexer) = &self.indexer {
                 chosen.extend(indexer.choose(&part(x)?, &part(&q_latent)?, first, cache)?);
             }
             for row in start..start + *rows {
-                let keys = keys_of(&all, chosen.get(row))?.unsqueeze(0)?; // (1, keys, kv_rank)
-                sums.push(attention(&q.narrow(1, row, 1)?, &keys, &keys, Mask::Full)?);
+                let keys = keys_of(&all, chosen.get(row))?; // (1, keys, kv_rank)
+                sums.push(attention_over(&q.narrow(1, row, 1)?, &keys, &keys, Mask::Full)?);
             }
             start += *rows;
         }
@@ -120,12 +120,12 @@ impl LatentAttention {
     }
 }
 
-/// The latents `(keys, kv_rank)` that a row sees of all those there are.
-fn keys_of(all: &Tensor, chosen: Option<&Chosen>) -> Result<Tensor> {
+/// The latents `(1, keys, kv_rank)` that a row sees of all those there are.
+fn keys_of(all: &KeptRows, chosen: Option<&Chosen>) -> Result<KeptRows> {
     let Some(chosen) = chosen else { candle_core::bail!("no keys were chosen for a row") };
     // Rising numbers that are as many as the last one says leave none out.
     if chosen.last().is_some_and(|&last| last as usize + 1 == chosen.len()) {
-        return all.narrow(0, 0, chosen.len());
+        return all.map(|rows| rows.narrow(1, 0, chosen.len()));
     }
-    all.index_select(&Tensor::new(chosen.as_slice(), all.device())?, 0)
+    all.map(|rows| rows.index_select(&Tensor::new(chosen.as_slice(), rows.device())?, 1))
 }

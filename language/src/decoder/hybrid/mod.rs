@@ -16,10 +16,10 @@ pub use config::{
     HybridConfig, HybridLayerConfig, IndexerConfig, LatentAttentionConfig, LinearAttentionConfig,
     Mixing, StreamsConfig,
 };
-pub(super) use state::{LatentCache, RecurrentState};
+pub(super) use state::{LatentCache, LatentMark, RecurrentState};
 pub use text_config::{Glm5NextTextConfig, LinearAttnConfig};
 
-use super::cache::{KvCache, LayerState};
+use super::cache::{CacheType, KvCache, LayerState};
 use super::layer::FeedForward;
 use super::{DecoderConfig, TensorNames, rms_norm};
 use crate::LanguageError;
@@ -70,11 +70,11 @@ impl HybridLayers {
         Ok(Self { config: hybrid.clone(), layers })
     }
 
-    /// An empty cache for one sequence.
-    pub(super) fn new_cache(&self) -> KvCache {
+    /// An empty cache for one sequence, whose latents are kept so.
+    pub(super) fn new_cache(&self, kept: CacheType) -> KvCache {
         KvCache::of(self.config.layers.iter().map(|layer| match layer.mixing {
             Mixing::Linear => LayerState::Recurrent(RecurrentState::default()),
-            Mixing::Indexed | Mixing::Shared => LayerState::Latent(LatentCache::default()),
+            Mixing::Indexed | Mixing::Shared => LayerState::Latent(LatentCache::new(kept)),
         }))
     }
 

@@ -1,9 +1,7 @@
 //! What the layers keep of a sequence's rows.
 
+use crate::decoder::cache::{CacheType, GrowingRows};
 use candle_core::{DType, Result, Tensor};
-
-/// Rows that a buffer grows by at least.
-const GROWTH: usize = 256;
 
 /// What linear attention keeps: as much for a long sequence as for a short one. Its tensors are
 /// replaced, not written into, so clones are independent.
@@ -29,72 +27,66 @@ impl RecurrentState {
 /// What latent attention keeps.
 #[derive(Debug, Default)]
 pub(in crate::decoder) struct LatentCache {
-    /// What keys and values are made from, `(length, kv_rank)`.
+    /// What keys and values are made from, `(1, length, kv_rank)`.
     pub(super) latents: GrowingRows,
-    /// A key of the indexer for each whole pool, `(length / pool, d)`.
+    /// A key of the indexer for each whole pool, `(1, length / pool, d)`; always in numbers, as the
+    /// order of scores is at stake.
     pub(super) pools: GrowingRows,
     /// The indexer's keys and gates of rows that fill no pool yet, `(less than pool, 2 · d)`.
+    /// Replaced, not written into.
     pub(super) waiting: Option<Tensor>,
 }
 
+/// A point that a [`LatentCache`] can go back to.
+#[derive(Clone, Debug)]
+pub(in crate::decoder) struct LatentMark {
+    latents: usize,
+    pools: usize,
+    waiting: Option<Tensor>,
+}
+
 impl LatentCache {
+    pub(in crate::decoder) fn new(kept: CacheType) -> Self {
+        Self { latents: GrowingRows::new(kept), ..Self::default() }
+    }
+
     pub(in crate::decoder) fn length(&self) -> usize {
-        self.latents.length
+        self.latents.length()
     }
 
     pub(in crate::decoder) fn reserve(&mut self, rows: usize) {
-        self.latents.reserved = rows;
+        self.latents.reserve(rows);
+    }
+
+    /// Forgets all rows.
+    pub(in crate::decoder) fn clear(&mut self) {
+        self.return_to(&LatentMark { latents: 0, pools: 0, waiting: None });
+    }
+
+    pub(in crate::decoder) fn mark(&self) -> LatentMark {
+        let (latents, pools) = (self.latents.length(), self.pools.length());
+        LatentMark { latents, pools, waiting: self.waiting.clone() }
+    }
+
+    /// Whether it has all rows of the mark.
+    pub(in crate::decoder) fn has(&self, mark: &LatentMark) -> bool {
+        self.latents.length() >= mark.latents && self.pools.length() >= mark.pools
+    }
+
+    /// Forgets the rows after the mark.
+    pub(in crate::decoder) fn return_to(&mut self, mark: &LatentMark) {
+        self.latents.truncate(mark.latents);
+        self.pools.truncate(mark.pools);
+        self.waiting.clone_from(&mark.waiting);
     }
 
     pub(in crate::decoder) fn bytes(&self) -> usize {
-        let buffers = [&self.latents.buffer, &self.pools.buffer, &self.waiting];
-        buffers.into_iter().flatten().map(bytes).sum()
+        self.latents.bytes() + self.pools.bytes() + self.waiting.as_ref().map_or(0, bytes)
     }
 
     pub(in crate::decoder) fn fork(&self) -> Result<Self> {
         let (latents, pools) = (self.latents.fork()?, self.pools.fork()?);
         Ok(Self { latents, pools, waiting: self.waiting.clone() })
-    }
-}
-
-/// Rows `(length, width)` in a buffer with room for more.
-#[derive(Debug, Default)]
-pub(super) struct GrowingRows {
-    buffer: Option<Tensor>,
-    length: usize,
-    reserved: usize,
-}
-
-impl GrowingRows {
-    /// Adds rows `(rows, width)`, and returns all of them `(length, width)`.
-    pub(super) fn append(&mut self, rows: &Tensor) -> Result<Tensor> {
-        let (count, width) = rows.dims2()?;
-        let length = self.length + count;
-        let capacity = self.buffer.as_ref().map_or(Ok(0), |buffer| buffer.dim(0))?;
-        let buffer = match self.buffer.take() {
-            Some(buffer) if length <= capacity => buffer,
-            old => {
-                let room = length.max(capacity + capacity / 2).max(self.reserved);
-                let shape = (room.next_multiple_of(GROWTH), width);
-                let grown = Tensor::zeros(shape, rows.dtype(), rows.device())?;
-                if let Some(old) = old.filter(|_| self.length > 0) {
-                    grown.slice_set(&old.narrow(0, 0, self.length)?.contiguous()?, 0, 0)?;
-                }
-                grown
-            }
-        };
-        if count > 0 {
-            buffer.slice_set(&rows.contiguous()?, 0, self.length)?;
-        }
-        self.length = length;
-        let all = buffer.narrow(0, 0, length)?;
-        self.buffer = Some(buffer);
-        Ok(all)
-    }
-
-    fn fork(&self) -> Result<Self> {
-        let buffer = self.buffer.as_ref().map(Tensor::copy).transpose()?;
-        Ok(Self { buffer, length: self.length, reserved: 0 })
     }
 }
 
