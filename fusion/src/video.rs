@@ -19,12 +19,21 @@ pub(crate) struct VideoInput {
     times: TimeFormat,
 }
 
+/// Whose rules for frames hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VideoFamily {
+    Glm4v,
+    Glm46v,
+    Glmga,
+    Glm5Next,
+}
+
 /// How a frame pair's time is told to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeFormat {
     /// `1`: `Glm4vProcessor`.
     WholeSeconds,
-    /// `1.5 seconds`: `Glm46VProcessor`.
+    /// `1.5 seconds`: `Glm46VProcessor` and later.
     Decimal,
 }
 
@@ -37,60 +46,77 @@ impl TimeFormat {
     }
 }
 
-/// The fields of `video_preprocessor_config.json` that say which processor the model goes with.
-/// Defaults are those of transformers' `Glm4vVideoProcessor`.
-#[derive(Deserialize)]
+/// Frames that the processors take a second where the file says nothing.
+const FRAMES_A_SECOND: f64 = 2.0;
+
+/// The fields of `video_preprocessor_config.json` that say which processor the model goes with, and
+/// how it chooses frames.
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProcessorConfig {
     processor_class: String,
     image_processor_type: String,
     video_processor_type: String,
-    fps: f64,
-    max_duration: f64,
-    max_frames: usize,
-}
-
-impl Default for ProcessorConfig {
-    fn default() -> Self {
-        Self {
-            processor_class: String::new(),
-            image_processor_type: String::new(),
-            video_processor_type: String::new(),
-            fps: 2.0,
-            max_duration: 300.0,
-            max_frames: 640,
-        }
-    }
+    fps: Option<f64>,
+    max_duration: Option<f64>,
+    max_frames: Option<usize>,
 }
 
 impl ProcessorConfig {
-    fn is_of(&self, family: &str) -> bool {
-        [&self.video_processor_type, &self.processor_class, &self.image_processor_type]
-            .iter()
-            .any(|name| name.starts_with(family))
+    /// The family whose processor the file names, or `default`.
+    fn family(&self, default: VideoFamily) -> VideoFamily {
+        use VideoFamily::{Glm4v, Glm5Next, Glm46v, Glmga};
+        let names = [&self.video_processor_type, &self.processor_class, &self.image_processor_type];
+        let known =
+            [("Glmga", Glmga), ("Glm5Next", Glm5Next), ("Glm46V", Glm46v), ("Glm4v", Glm4v)];
+        let is_named = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+        known.into_iter().find(|(prefix, _)| is_named(prefix)).map_or(default, |(_, family)| family)
+    }
+
+    /// Which frames are chosen. Defaults are those of transformers' video processors.
+    fn sampler(&self, family: VideoFamily, frames_per_patch: usize) -> FrameSampler {
+        let fps = self.fps.unwrap_or(FRAMES_A_SECOND);
+        match family {
+            VideoFamily::Glm4v => {
+                let max_duration = self.max_duration.unwrap_or(300.0);
+                FrameSampler::Glm4v { fps, max_duration }
+            }
+            VideoFamily::Glm46v => FrameSampler::Glm46v { temporal_patch_size: frames_per_patch },
+            VideoFamily::Glmga => {
+                FrameSampler::Glmga { fps, max_frames: self.max_frames.unwrap_or(640) }
+            }
+            VideoFamily::Glm5Next => FrameSampler::Glm5Next {
+                fps,
+                max_duration: self.max_duration.unwrap_or(0.0),
+                max_frames: self.max_frames.unwrap_or(2048),
+            },
+        }
     }
 }
 
 impl VideoInput {
     /// Reads `video_preprocessor_config.json`, or, where there is none, `preprocessor_config.json`
-    /// in its place, as the reference does.
-    pub(crate) fn from_files(files: &Files, ids: VideoIds) -> Result<Self, FusionError> {
+    /// in its place, as the reference does. Where it names no processor, that of `family` is taken.
+    pub(crate) fn from_files(
+        files: &Files,
+        ids: VideoIds,
+        family: VideoFamily,
+    ) -> Result<Self, FusionError> {
         const VIDEO: &str = "video_preprocessor_config.json";
         let name = if files.contains(VIDEO) { VIDEO } else { "preprocessor_config.json" };
         let config: PreprocessorConfig = files.read_json(name)?.unwrap_or_default();
         let processor: ProcessorConfig = files.read_json(name)?.unwrap_or_default();
         let frames_per_patch = config.temporal_patch_size as usize;
-        let (sampler, times) = if processor.is_of("Glmga") {
-            let ProcessorConfig { fps, max_frames, .. } = processor;
-            (FrameSampler::Glmga { fps, max_frames }, TimeFormat::Decimal)
-        } else if processor.is_of("Glm46V") {
-            let sampler = FrameSampler::Glm46v { temporal_patch_size: frames_per_patch };
-            (sampler, TimeFormat::Decimal)
-        } else {
-            let ProcessorConfig { fps, max_duration, .. } = processor;
-            (FrameSampler::Glm4v { fps, max_duration }, TimeFormat::WholeSeconds)
+        let family = processor.family(family);
+        let preprocessor = match family {
+            VideoFamily::Glm5Next => SmartResizePreprocessor::for_padded_videos(&config)?,
+            _ => SmartResizePreprocessor::for_videos(&config)?,
         };
-        let preprocessor = SmartResizePreprocessor::for_videos(&config)?;
+        let times = match family {
+            VideoFamily::Glm4v => TimeFormat::WholeSeconds,
+            _ => TimeFormat::Decimal,
+        };
+        let sampler = processor.sampler(family, frames_per_patch);
         Ok(Self { preprocessor, ids, sampler, frames_per_patch, times })
     }
 

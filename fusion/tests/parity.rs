@@ -62,7 +62,7 @@ fn vision_models_pass() {
 
 #[test]
 fn glm5_next_passes() {
-    passes("glm5_next", &["one_image", "text", "two_images"]);
+    passes("glm5_next", &["one_image", "text", "two_images", "video"]);
 }
 
 #[test]

@@ -150,6 +150,17 @@ pub enum VisionError {
         /// Frames in a temporal patch.
         needed: usize,
     },
+    /// A video of more frames than may have a visual token each.
+    #[error(
+        "a video of {frames} frames, but all of them may have {tokens} visual tokens together; give \
+         it fewer"
+    )]
+    TooManyFrames {
+        /// Frames given.
+        frames: usize,
+        /// The most visual tokens, `max_image_tokens` of the preprocessor.
+        tokens: u64,
+    },
     /// The frames of a video differ in size.
     #[error("frame {frame} is {found:?}, the first frame is {expected:?} (width, height)")]
     UnequalFrames {

@@ -1,11 +1,15 @@
 //! The canvas that GLM-5.3-Flash lays an image on before it is cut into patches.
 
+use crate::VisionError;
+
 /// What bounds the canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CanvasRule {
     /// Both sides become multiples of this, in pixels: the side of a visual token.
     pub factor: u32,
-    /// The least visual tokens of an image (`min_image_tokens`).
+    /// The frames that a visual token spans, which a still counts for.
+    pub temporal_factor: u32,
+    /// The least visual tokens of an image, or of all of a video (`min_image_tokens`).
     pub min_tokens: u64,
     /// The most visual tokens (`max_image_tokens`), 1 or more.
     pub max_tokens: u64,
@@ -20,44 +24,59 @@ pub struct Canvas {
     pub content: (u32, u32),
 }
 
-/// The canvas of a still of `height` by `width` pixels, both above 0.
+/// The canvas of `frames` frames of `height` by `width` pixels, all above 0; a still counts
+/// [`CanvasRule::temporal_factor`] frames.
 ///
 /// Its sides are the next multiples of the factor. An image of too few tokens is made larger; one of
 /// too many gets the largest size at which its canvas has no more. An image that fits is not resized.
 ///
-/// Source: `smart_resize` and `resize` in transformers' `image_processing_glm5_next.py`.
-pub fn padded_resize(height: u32, width: u32, rule: &CanvasRule) -> Canvas {
+/// Source: `smart_resize` and `resize` in transformers' `image_processing_glm5_next.py` and
+/// `video_processing_glm5_next.py`.
+///
+/// # Errors
+/// [`VisionError::TooManyFrames`] when a token for each would be too many.
+pub fn padded_resize(
+    frames: usize,
+    height: u32,
+    width: u32,
+    rule: &CanvasRule,
+) -> Result<Canvas, VisionError> {
     let (h, w) = (f64::from(height), f64::from(width));
-    let area = f64::from(rule.factor).powi(2);
-    let (least, most) = (rule.min_tokens as f64 * area, rule.max_tokens as f64 * area);
+    let step = f64::from(rule.temporal_factor);
+    let aligned_frames = ((frames as f64 / step).round_ties_even() * step).max(step);
+    let token = step * f64::from(rule.factor).powi(2); // in pixels of all its frames
+    let (least, most) = (rule.min_tokens as f64 * token, rule.max_tokens as f64 * token);
     let mut size = (aligned(height, rule), aligned(width, rule));
-    if pixels(size) < least {
-        let scale = (least / (h * w)).sqrt();
+    if aligned_frames * pixels(size) < least {
+        let scale = (least / (frames as f64 * h * w)).sqrt();
         let grown = |side: f64| aligned((side * scale).ceil().max(1.0) as u32, rule);
         size = (grown(h), grown(w));
     }
-    if pixels(size) > most {
-        size = largest_within(height, width, rule);
+    if aligned_frames * pixels(size) > most {
+        let room = most / aligned_frames;
+        if room < f64::from(rule.factor).powi(2) {
+            return Err(VisionError::TooManyFrames { frames, tokens: rule.max_tokens });
+        }
+        size = largest_within(height, width, room, rule);
     }
     let (canvas_h, canvas_w) = (f64::from(size.0), f64::from(size.1));
     let mut scale = (canvas_h / h).min(canvas_w / w);
-    if h * w >= least {
+    if frames as f64 * h * w >= least {
         scale = scale.min(1.0);
     }
     let content = |side: f64, canvas: f64| (side * scale).floor().min(canvas).max(1.0) as u32;
-    Canvas { size, content: (content(h, canvas_h), content(w, canvas_w)) }
+    Ok(Canvas { size, content: (content(h, canvas_h), content(w, canvas_w)) })
 }
 
-/// The canvas of the largest height at which it has no more tokens than allowed.
-fn largest_within(height: u32, width: u32, rule: &CanvasRule) -> (u32, u32) {
-    let most = rule.max_tokens as f64 * f64::from(rule.factor).powi(2);
+/// The canvas of the largest height at which it has at most `room` pixels.
+fn largest_within(height: u32, width: u32, room: f64, rule: &CanvasRule) -> (u32, u32) {
     let mut best = (rule.factor, rule.factor);
     let (mut low, mut high) = (1, height);
     while low <= high {
         let content = low + (high - low) / 2;
         let beside = f64::from(width) * f64::from(content) / f64::from(height);
         let candidate = (aligned(content, rule), aligned(beside.floor().max(1.0) as u32, rule));
-        if pixels(candidate) <= most {
+        if pixels(candidate) <= room {
             best = candidate;
             low = content + 1;
         } else {
@@ -112,8 +131,8 @@ mod tests {
             ((4418, 1678), (16, 20), (168, 84), (168, 63)),
         ];
         for ((height, width), (min_tokens, max_tokens), size, content) in cases {
-            let rule = CanvasRule { factor: 28, min_tokens, max_tokens };
-            let canvas = padded_resize(height, width, &rule);
+            let rule = CanvasRule { factor: 28, temporal_factor: 2, min_tokens, max_tokens };
+            let canvas = padded_resize(2, height, width, &rule).unwrap();
             assert_eq!(canvas, Canvas { size, content }, "{height} by {width}");
         }
     }

@@ -39,6 +39,15 @@ pub enum FrameSampler {
         /// The most frames; the reference's default is 640.
         max_frames: usize,
     },
+    /// GLM-5.3-Flash: a steady rate, at most `max_frames`. Source: `video_processing_glm5_next.py`.
+    Glm5Next {
+        /// Frames to take a second; the reference's default is 2.
+        fps: f64,
+        /// Seconds of the video that frames are planned for; 0, the reference's default, for all.
+        max_duration: f64,
+        /// The most frames; the reference's default is 2048.
+        max_frames: usize,
+    },
 }
 
 impl FrameSampler {
@@ -53,6 +62,13 @@ impl FrameSampler {
             Self::Glm4v { fps, max_duration } => steady(video, duration, fps, max_duration)?,
             Self::Glm46v { temporal_patch_size } => falling(video, duration, temporal_patch_size),
             Self::Glmga { fps, max_frames } => capped(video, duration, fps, max_frames)?,
+            Self::Glm5Next { fps, max_duration, max_frames } => {
+                check_rate(fps)?;
+                let seconds =
+                    if max_duration > 0.0 { duration.min(max_duration) } else { duration };
+                let planned = ((seconds * fps) as usize).min(max_frames);
+                planned_frames(video, planned, 1.0 / fps, duration.trunc())
+            }
         };
         chosen.dedup();
         if chosen.len() % 2 == 1 {
@@ -123,11 +139,17 @@ fn falling(video: &VideoMetadata, duration: f64, temporal_patch_size: usize) -> 
     };
     let frames = temporal_patch_size as f64;
     let planned = ((seconds * fps * frames) as usize).min(MAX_CHOSEN);
+    planned_frames(video, planned, 1.0 / (frames * fps), duration.trunc())
+}
+
+/// The first frame at or after each of a row of times, `step` seconds apart, and, where that gives
+/// another number of frames than `planned`, that many spread evenly.
+fn planned_frames(video: &VideoMetadata, planned: usize, step: f64, end: f64) -> Vec<usize> {
     let last = video.total_frames - 1;
     if video.total_frames < planned {
         return spread(0, last, planned);
     }
-    let greedy = first_frames_after(video, 1.0 / (frames * fps), duration.trunc());
+    let greedy = first_frames_after(video, step, end);
     match greedy.len() {
         found if found < planned => {
             let (start, end) = (greedy.first().copied(), greedy.last().copied());
@@ -138,6 +160,14 @@ fn falling(video: &VideoMetadata, duration: f64, temporal_patch_size: usize) -> 
     }
 }
 
+fn check_rate(fps: f64) -> Result<(), VisionError> {
+    if fps > 0.0 && fps <= MAX_FRAMES as f64 {
+        return Ok(());
+    }
+    let remedy = "the sampler's rate must be above 0";
+    Err(VisionError::BadVideoMetadata { field: "fps", value: fps, remedy })
+}
+
 /// `Glmga`: as [`falling`], at one rate; videos of few frames have them spread over the plan.
 fn capped(
     video: &VideoMetadata,
@@ -145,26 +175,14 @@ fn capped(
     fps: f64,
     max_frames: usize,
 ) -> Result<Vec<usize>, VisionError> {
-    if !(fps > 0.0 && fps <= MAX_FRAMES as f64) {
-        let remedy = "the sampler's rate must be above 0";
-        return Err(VisionError::BadVideoMetadata { field: "fps", value: fps, remedy });
-    }
+    check_rate(fps)?;
     let planned = ((duration * fps) as usize).min(max_frames);
-    let last = video.total_frames - 1;
     if video.total_frames < planned {
         let total = video.total_frames as f64;
         return Ok((0..planned).map(|i| (i as f64 * total / planned as f64) as usize).collect());
     }
     let step = 1.0 / fps;
-    let greedy = first_frames_after(video, step, duration - step);
-    Ok(match greedy.len() {
-        found if found < planned => {
-            let (start, end) = (greedy.first().copied(), greedy.last().copied());
-            spread(start.unwrap_or(0), end.unwrap_or(last), planned)
-        }
-        found if found > planned => spread(0, last, planned),
-        _ => greedy,
-    })
+    Ok(planned_frames(video, planned, step, duration - step))
 }
 
 /// The first frame at or after 0, `step`, `2 * step`… seconds, until `end`.

@@ -3,7 +3,7 @@
 use super::{Family, Parts, config, glm4v_moe};
 use crate::FusionError;
 use crate::splice::VideoIds;
-use crate::video::VideoInput;
+use crate::video::{VideoFamily, VideoInput};
 use crate::visual::{SmartResizeVision, VisionModel};
 use glm4v_language::{Decoder, InvalidLogits, TensorNames, TextConfig, TextFamily};
 use glm4v_vision::{
@@ -96,11 +96,13 @@ fn load_vision(
         .ok_or_else(|| FusionError::MissingField { file: file(), field: "image_token_id" })?;
     let preprocessor: PreprocessorConfig =
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
+    let video = video_ids(config);
+    let video = video.map(|ids| VideoInput::from_files(files, ids, VideoFamily::Glm4v));
     let vision = SmartResizeVision {
         preprocessor: SmartResizePreprocessor::for_images(&preprocessor)?,
         tower,
         image_id,
-        video: video_ids(config).map(|ids| VideoInput::from_files(files, ids)).transpose()?,
+        video: video.transpose()?,
     };
     Ok(VisionModel::SmartResize(Box::new(vision)))
 }

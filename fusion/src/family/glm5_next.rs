@@ -2,6 +2,8 @@
 
 use super::{Family, Parts, config};
 use crate::FusionError;
+use crate::splice::VideoIds;
+use crate::video::{VideoFamily, VideoInput};
 use crate::visual::{SmartResizeVision, VisionModel};
 use glm4v_language::{Decoder, Glm5NextTextConfig, InvalidLogits, TensorNames};
 use glm4v_vision::{
@@ -16,6 +18,9 @@ pub(super) const FAMILY: Family = Family { model_types: &["glm5_next"], load };
 #[derive(Deserialize)]
 struct Config {
     image_token_id: Option<u32>,
+    video_token_id: Option<u32>,
+    image_start_token_id: Option<u32>,
+    image_end_token_id: Option<u32>,
     tie_word_embeddings: Option<bool>,
     text_config: Glm5NextTextConfig,
     vision_config: Option<Glm4vVisionConfig>,
@@ -59,11 +64,21 @@ fn load_vision(
     };
     let preprocessor: PreprocessorConfig =
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
+    let video = video_ids(config);
+    let video = video.map(|ids| VideoInput::from_files(files, ids, VideoFamily::Glm5Next));
     let vision = SmartResizeVision {
         preprocessor: SmartResizePreprocessor::for_padded_images(&preprocessor)?,
         tower: Glm4vTower::load(&tower, TowerFlavour::GlmOcr, weights)?,
         image_id,
-        video: None, // its rule for frames is another one, which is not here
+        video: video.transpose()?,
     };
     Ok(VisionModel::SmartResize(Box::new(vision)))
+}
+
+fn video_ids(config: &Config) -> Option<VideoIds> {
+    Some(VideoIds {
+        video: config.video_token_id?,
+        begin_of_image: config.image_start_token_id?,
+        end_of_image: config.image_end_token_id?,
+    })
 }

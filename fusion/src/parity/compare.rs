@@ -22,6 +22,8 @@ pub struct StageReport {
     pub max_error: f64,
     /// The same, relative to the RMS of the reference.
     pub max_relative_error: f64,
+    /// The root of the mean square of the differences; of whole things, each differs by 0 or 1.
+    pub rms_error: f64,
     /// The largest absolute error that passes.
     pub bound: f64,
     /// Whether the stage passed.
@@ -157,6 +159,7 @@ pub(super) fn equal<T: PartialEq + std::fmt::Debug>(
         values: reference.len(),
         max_error: differ as f64,
         max_relative_error: differ as f64 / reference.len().max(1) as f64,
+        rms_error: (differ as f64 / reference.len().max(1) as f64).sqrt(),
         bound: 0.0,
         passed: differ == 0,
         first_difference,
@@ -171,6 +174,7 @@ pub(super) fn failed(stage: &str, reason: String) -> StageReport {
         values: 0,
         max_error: f64::INFINITY,
         max_relative_error: f64::INFINITY,
+        rms_error: f64::INFINITY,
         bound: 0.0,
         passed: false,
         first_difference: Some(reason),
@@ -191,6 +195,7 @@ fn measure(stage: &str, found: &[f64], reference: &[f64], bound: f64) -> StageRe
         values: reference.len(),
         max_error,
         max_relative_error: max_error / rms(reference).max(f64::MIN_POSITIVE),
+        rms_error: if max_error.is_finite() { rms(&errors) } else { f64::INFINITY },
         bound,
         passed: first.is_none(),
         first_difference: first.and_then(|at| {

@@ -14,7 +14,7 @@ const MAX_BLOCK: u64 = 1024;
 /// The largest `size.longest_edge` taken from a file; published ones are near 5e7.
 const MAX_LONGEST_EDGE: u64 = 1 << 30;
 
-/// The largest `max_image_tokens` taken from a file; the reference's default is 8000.
+/// The largest `max_image_tokens` taken from a file; published ones are at most 240,000.
 const MAX_TOKENS: u64 = 1 << 20;
 
 /// The numbers of a preprocessor file, under the names that the file gives them.
@@ -51,10 +51,10 @@ pub struct PreprocessorConfig {
     pub merge_size: u32,
     /// Sides are resized to multiples of this many visual tokens; 1 but in GLM-GA.
     pub patch_expand_factor: u32,
-    /// The least visual tokens of an image, in GLM-5.3-Flash, which has no limits on pixels.
+    /// The least visual tokens of an image or video, in GLM-5.3-Flash, which has no limits on pixels.
     pub min_image_tokens: u64,
-    /// The most visual tokens of an image, there.
-    pub max_image_tokens: u64,
+    /// The most visual tokens, there: of an image 8,000 where the file has none, of a video 240,000.
+    pub max_image_tokens: Option<u64>,
 }
 
 /// Limits on `frames * height * width`. The names are the reference's; they are no edges.
@@ -93,7 +93,7 @@ impl Default for PreprocessorConfig {
             merge_size: 2,
             patch_expand_factor: 1,
             min_image_tokens: 16,
-            max_image_tokens: 8000,
+            max_image_tokens: None,
         }
     }
 }
@@ -119,20 +119,21 @@ impl PreprocessorConfig {
         Ok(SizeRule { factor: block, temporal_factor: frames, min_pixels: least, max_pixels: most })
     }
 
-    /// The rule for canvases of GLM-5.3-Flash.
+    /// The rule for canvases of GLM-5.3-Flash, with `default` for the most tokens.
     ///
     /// # Errors
     /// As [`Self::size_rule`].
-    pub(super) fn canvas_rule(&self) -> Result<CanvasRule, VisionError> {
-        let (factor, _) = self.block()?;
-        let (least, most) = (self.min_image_tokens, self.max_image_tokens);
+    pub(super) fn canvas_rule(&self, default: u64) -> Result<CanvasRule, VisionError> {
+        let (factor, temporal_factor) = self.block()?;
+        let least = self.min_image_tokens;
+        let most = self.max_image_tokens.unwrap_or(default);
         check(least > 0 && least <= most && most <= MAX_TOKENS, "max_image_tokens", || {
             format!(
                 "limits tokens to {least} ..= {most}; min_image_tokens must be 1 to it, and it at \
                  most {MAX_TOKENS}"
             )
         })?;
-        Ok(CanvasRule { factor, min_tokens: least, max_tokens: most })
+        Ok(CanvasRule { factor, temporal_factor, min_tokens: least, max_tokens: most })
     }
 
     /// The side of a visual token in pixels, and the frames that it spans.

@@ -19,6 +19,11 @@ pub struct Patches {
     pub grid: Grid,
 }
 
+/// The most visual tokens of an image of GLM-5.3-Flash: the default of `Glm5NextImageProcessor`.
+const CANVAS_TOKENS: u64 = 8000;
+/// The most of a video: the default of `Glm5NextVideoProcessor`.
+const VIDEO_CANVAS_TOKENS: u64 = 240_000;
+
 /// How an image comes to a size that patches cover.
 #[derive(Clone, Copy, Debug)]
 enum Fit {
@@ -52,7 +57,15 @@ impl SmartResizePreprocessor {
     /// # Errors
     /// As [`SmartResizePreprocessor::for_images`].
     pub fn for_padded_images(config: &PreprocessorConfig) -> Result<Self, VisionError> {
-        Self::new(config, Fit::Pad(config.canvas_rule()?))
+        Self::new(config, Fit::Pad(config.canvas_rule(CANVAS_TOKENS)?))
+    }
+
+    /// For videos of GLM-5.3-Flash, as [`SmartResizePreprocessor::for_padded_images`].
+    ///
+    /// # Errors
+    /// As [`SmartResizePreprocessor::for_images`].
+    pub fn for_padded_videos(config: &PreprocessorConfig) -> Result<Self, VisionError> {
+        Self::new(config, Fit::Pad(config.canvas_rule(VIDEO_CANVAS_TOKENS)?))
     }
 
     /// For videos, from `video_preprocessor_config.json`, whose default limits are larger.
@@ -97,7 +110,8 @@ impl SmartResizePreprocessor {
     ///
     /// # Errors
     /// As [`SmartResizePreprocessor::image`]; also [`VisionError::TooFewFrames`] for fewer frames
-    /// than a temporal patch has, and [`VisionError::UnequalFrames`] when sizes differ.
+    /// than a temporal patch has, [`VisionError::UnequalFrames`] when sizes differ, and
+    /// [`VisionError::TooManyFrames`] for more than may have a visual token each.
     pub fn frames(&self, frames: &[Image]) -> Result<Patches, VisionError> {
         let needed = self.shape.frames;
         let Some(first) = frames.first().filter(|_| frames.len() >= needed) else {
@@ -128,7 +142,7 @@ impl SmartResizePreprocessor {
             Fit::Pad(rule) => rule.factor,
         };
         let size = match &self.fit {
-            Fit::Pad(rule) if self.do_resize => return Ok(padded_resize(height, width, rule)),
+            Fit::Pad(rule) if self.do_resize => return padded_resize(frames, height, width, rule),
             Fit::Stretch(rule) if self.do_resize => smart_resize(frames, height, width, rule)?,
             _ if height.is_multiple_of(block) && width.is_multiple_of(block) => (height, width),
             _ => return Err(VisionError::OffGrid { width, height, block }),

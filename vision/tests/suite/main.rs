@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
+mod glm5_next;
 mod glmga;
 mod goldens;
 mod images;
