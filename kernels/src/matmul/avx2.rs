@@ -12,6 +12,8 @@ use super::{Form, Kernel, PANEL, Tile, blocks, plain};
 
 /// Values that a vector holds.
 const LANES: usize = 8;
+/// Vectors of a panel's outputs.
+const OCTETS: usize = PANEL / LANES;
 /// Fewer rows are multiplied with the bf16 weights as they are.
 const LEAST_ROWS: usize = 64;
 
@@ -59,10 +61,16 @@ impl Kernel for F32 {
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
         assert_eq!(rows.len() * LINES, panel.len() * R);
-        for column in (0..PANEL).step_by(2 * LANES) {
-            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
-            // whoever made the tile vouches for its places.
-            unsafe { tile_f32::<R>(rows, panel, tile, column) }
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and whoever made
+        // the tile vouches for its places.
+        unsafe {
+            if R == 1 {
+                // Lines are read in the order in which they lie, which is all that takes time here.
+                return tile_f32::<R, OCTETS>(rows, panel, tile, 0);
+            }
+            for octet in (0..OCTETS).step_by(2) {
+                tile_f32::<R, 2>(rows, panel, tile, octet);
+            }
         }
     }
 }
@@ -83,10 +91,16 @@ impl Kernel for Bf16 {
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
         assert_eq!(rows.len() * LINES, panel.len() * R * Self::ROW_WORDS);
-        for column in (0..PANEL).step_by(2 * LANES) {
-            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
-            // whoever made the tile vouches for its places.
-            unsafe { tile_bf16::<R>(rows, panel, tile, column) }
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and whoever made
+        // the tile vouches for its places.
+        unsafe {
+            if R == 1 {
+                // Lines are read in the order in which they lie, which is all that takes time here.
+                return tile_bf16::<R, OCTETS>(rows, panel, tile, 0);
+            }
+            for octet in (0..OCTETS).step_by(2) {
+                tile_bf16::<R, 2>(rows, panel, tile, octet);
+            }
         }
     }
 }
@@ -145,57 +159,67 @@ fn widen_bf16(lines: &[Line], wide: &mut [Line]) {
     }
 }
 
-/// Half a tile: 16 of its columns from `column` on.
+/// The outputs of `O` octets from `octet` on.
 ///
 /// # Safety
-/// There must be as many words of `R` rows as of the panel, and 16 columns from `column` on; the
+/// There must be as many words of `R` rows as of the panel, and `octet + O` be at most [`OCTETS`]; the
 /// tile's places must be readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
-    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+unsafe fn tile_f32<const R: usize, const O: usize>(
+    rows: &[u32],
+    panel: &[Line],
+    tile: &Tile,
+    octet: usize,
+) {
+    let mut sums = [[_mm256_setzero_ps(); O]; R];
     let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<f32>());
     for word in 0..panel.len() / LINES {
         // SAFETY: `word` is below the number of words in both.
         unsafe {
-            let left = _mm256_load_ps(weights.add(word * PANEL + column));
-            let right = _mm256_load_ps(weights.add(word * PANEL + column + LANES));
+            let weights = weights.add(word * PANEL + octet * LANES);
+            let weights: [_; O] = std::array::from_fn(|o| _mm256_load_ps(weights.add(o * LANES)));
             for (r, sums) in sums.iter_mut().enumerate() {
                 let row = _mm256_set1_ps(*rows.add(word * R + r));
-                sums[0] = _mm256_fmadd_ps(row, left, sums[0]);
-                sums[1] = _mm256_fmadd_ps(row, right, sums[1]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = _mm256_fmadd_ps(row, weights, *sum);
+                }
             }
         }
     }
     // SAFETY: as the caller vouches.
-    unsafe { write(&sums, tile, column) }
+    unsafe { write(&sums, tile, octet) }
 }
 
-/// Half a tile: 16 of its columns from `column` on.
+/// The outputs of `O` octets from `octet` on.
 ///
 /// # Safety
 /// As [`tile_f32`], with two words of the rows for each of the panel.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_bf16<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
-    let mut sums = [[_mm256_setzero_ps(); 2]; R];
-    let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<u32>());
+unsafe fn tile_bf16<const R: usize, const O: usize>(
+    rows: &[u32],
+    panel: &[Line],
+    tile: &Tile,
+    octet: usize,
+) {
+    let mut sums = [[_mm256_setzero_ps(); O]; R];
+    let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<__m256i>());
     for word in 0..panel.len() / LINES {
         // SAFETY: `word` is below the number of words of the panel, of which rows have two for each.
         unsafe {
-            let weights = weights.add(word * PANEL + column);
-            let left = _mm256_load_si256(weights.cast());
-            let right = _mm256_load_si256(weights.add(LANES).cast());
+            let weights = weights.add(word * OCTETS + octet);
+            let weights: [_; O] = std::array::from_fn(|o| _mm256_load_si256(weights.add(o)));
             for (r, sums) in sums.iter_mut().enumerate() {
                 let first = _mm256_set1_ps(*rows.add(2 * word * R + r));
                 let second = _mm256_set1_ps(*rows.add((2 * word + 1) * R + r));
-                sums[0] = _mm256_fmadd_ps(first, low(left), sums[0]);
-                sums[1] = _mm256_fmadd_ps(first, low(right), sums[1]);
-                sums[0] = _mm256_fmadd_ps(second, high(left), sums[0]);
-                sums[1] = _mm256_fmadd_ps(second, high(right), sums[1]);
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    *sum = _mm256_fmadd_ps(first, low(weights), *sum);
+                    *sum = _mm256_fmadd_ps(second, high(weights), *sum);
+                }
             }
         }
     }
     // SAFETY: as the caller vouches.
-    unsafe { write(&sums, tile, column) }
+    unsafe { write(&sums, tile, octet) }
 }
 
 /// The first bf16 of each word.
@@ -210,39 +234,41 @@ fn high(words: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_and_si256(words, _mm256_set1_epi32(0xffff_0000_u32.cast_signed())))
 }
 
-/// Adds the seed to the sums and writes them.
+/// Adds the seed to the sums of `O` octets from `octet` on, and writes them.
 ///
 /// # Safety
 /// The tile's places must be readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn write<const R: usize>(sums: &[[__m256; 2]; R], tile: &Tile, column: usize) {
-    let columns = tile.columns.saturating_sub(column).min(2 * LANES);
+pub(super) unsafe fn write<const R: usize, const O: usize>(
+    sums: &[[__m256; O]; R],
+    tile: &Tile,
+    octet: usize,
+) {
+    let column = octet * LANES;
+    let columns = tile.columns.saturating_sub(column).min(O * LANES);
     for (r, sums) in sums.iter().enumerate() {
-        if columns == 2 * LANES {
-            for (half, sum) in sums.iter().enumerate() {
-                let column = column + half * LANES;
-                // SAFETY: as below; all of the vector's columns are there.
+        // SAFETY: `R` rows of `tile.columns` values are readable and writable, as the caller vouches.
+        let (seed, out) = unsafe {
+            (tile.seed.add(r * tile.seed_stride + column), tile.out.add(r * tile.stride + column))
+        };
+        if columns == O * LANES {
+            for (o, sum) in sums.iter().enumerate() {
+                // SAFETY: as above; all of the octets' columns are there.
                 unsafe {
-                    let seed = _mm256_loadu_ps(tile.seed.add(r * tile.seed_stride + column));
-                    let out = tile.out.add(r * tile.stride + column);
-                    _mm256_storeu_ps(out, _mm256_add_ps(seed, *sum));
+                    let seed = _mm256_loadu_ps(seed.add(o * LANES));
+                    _mm256_storeu_ps(out.add(o * LANES), _mm256_add_ps(seed, *sum));
                 }
             }
             continue;
         }
-        let mut row = [0.0; 2 * LANES];
-        // SAFETY: `row` has room for both vectors.
-        unsafe {
-            _mm256_storeu_ps(row.as_mut_ptr(), sums[0]);
-            _mm256_storeu_ps(row.as_mut_ptr().add(LANES), sums[1]);
+        let mut row = [0.0; PANEL];
+        for (o, sum) in sums.iter().enumerate() {
+            // SAFETY: `row` has room for all octets of a panel.
+            unsafe { _mm256_storeu_ps(row.as_mut_ptr().add(o * LANES), *sum) }
         }
         for (i, sum) in row.iter().enumerate().take(columns) {
-            // SAFETY: `R` rows of `tile.columns` values are readable and writable, as the caller
-            // vouches, and `column + i` is below `tile.columns`.
-            unsafe {
-                let seed = *tile.seed.add(r * tile.seed_stride + column + i);
-                *tile.out.add(r * tile.stride + column + i) = seed + sum;
-            }
+            // SAFETY: as above; `column + i` is below `tile.columns`.
+            unsafe { *out.add(i) = *seed.add(i) + sum }
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Kernels with AVX2's products of bytes, for weights in blocks.
 
+mod dots;
+mod formats;
+
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use super::blocks::{
-    self, Blocks, Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words,
-    row_words,
-};
+use super::blocks::{self, Blocks, ROW_BLOCK, part_words, row_words};
 use super::pack::Line;
 use super::{Kernel, PANEL, Tile, avx2::write};
+use dots::unsigned_dots;
+pub(super) use dots::{dot_signed, signed};
 
 /// Outputs that a vector holds.
 const LANES: usize = 8;
@@ -45,26 +47,96 @@ impl<B: Octets> Kernel for Avx2Blocks<B> {
     }
 }
 
+/// A block of a weight's inputs in the packed rows and in the panel.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The packed words of 32 inputs: 0 to 7 have the quantities, 8 the scale, and 9 on, for each
+    /// block, what is taken away for its zero. Each word is there for all rows of the tile.
+    row: *const u32,
+    /// The lines of a stored block.
+    step: *const Line,
+    /// Which 32 inputs of the stored block.
+    part: usize,
+    /// Which block of these.
+    block: usize,
+}
+
+impl Place {
+    /// Word `word` of row `r` of `R`.
+    ///
+    /// # Safety
+    /// There must be `R` rows, and such a word.
+    #[inline(always)]
+    unsafe fn at<const R: usize>(&self, word: usize, r: usize) -> u32 {
+        // SAFETY: as the caller vouches.
+        unsafe { *self.row.add(word * R + r) }
+    }
+
+    /// The same as a vector of whole numbers.
+    ///
+    /// # Safety
+    /// As [`Place::at`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn all<const R: usize>(&self, word: usize, r: usize) -> __m256i {
+        // SAFETY: as the caller vouches.
+        unsafe { _mm256_set1_epi32(self.at::<R>(word, r).cast_signed()) }
+    }
+}
+
 /// How a format's lines become vectors of 8 of the panel's outputs, octet by octet. Every function
 /// wants the instructions.
 trait Octets: Blocks {
+    /// The largest quantity.
+    const LARGEST: usize;
+
     /// The quantities of word `word` of 32 inputs from line `part` on.
     ///
     /// # Safety
     /// `part` must point to the lines of 32 inputs.
     unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i;
-    /// The scales of block `block` of the stored block whose lines are at `step`.
+    /// What all products of the stored block whose lines are at `step` are scaled by.
     ///
     /// # Safety
     /// `step` must point to the lines of a stored block.
-    unsafe fn scales(step: *const Line, block: usize, octet: usize) -> __m256;
-    /// The minima of a block, as [`Octets::scales`].
+    unsafe fn factors(step: *const Line, octet: usize) -> __m256;
+    /// What those of its block `block` are scaled by besides, where it has several.
     ///
     /// # Safety
-    /// As [`Octets::scales`].
+    /// As [`Octets::factors`].
+    unsafe fn scales(_step: *const Line, _block: usize, _octet: usize) -> __m256 {
+        // SAFETY: all zeros are a vector.
+        unsafe { std::mem::zeroed() }
+    }
+    /// As [`Octets::factors`], for the minima.
+    ///
+    /// # Safety
+    /// As [`Octets::factors`].
+    unsafe fn min_factors(_step: *const Line, _octet: usize) -> __m256 {
+        // SAFETY: all zeros are a vector.
+        unsafe { std::mem::zeroed() }
+    }
+    /// The minima of a block, before their factors.
+    ///
+    /// # Safety
+    /// As [`Octets::factors`].
     unsafe fn mins(_step: *const Line, _block: usize, _octet: usize) -> __m256 {
         // SAFETY: all zeros are a vector.
         unsafe { std::mem::zeroed() }
+    }
+    /// The products of a block's quantities, less their zero where there are no minima, of `O` octets
+    /// from `octet` on.
+    ///
+    /// # Safety
+    /// `place` must be within `R` packed rows and a panel, and the octets within [`OCTETS`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn dots<const R: usize, const O: usize>(
+        place: &Place,
+        octet: usize,
+    ) -> [[__m256i; O]; R] {
+        // SAFETY: as the caller vouches.
+        unsafe { unsigned_dots::<Self, R, O>(place, octet) }
     }
     /// The first line of 32 inputs in a stored block.
     fn part(part: usize) -> usize {
@@ -85,254 +157,95 @@ unsafe fn tile_blocks<B: Octets, const R: usize>(rows: &[u32], panel: &[Line], t
     let mut sums = [[_mm256_setzero_ps(); OCTETS]; R];
     let mut row = rows.as_ptr();
     for step in panel.chunks_exact(B::LINES) {
-        for part in 0..B::STEP / ROW_BLOCK {
-            for block in 0..ROW_BLOCK / B::BLOCK {
+        // SAFETY: `row` is at this stored block's inputs in the packed rows, of which there are as many
+        // as of the panel's, and which have this many words for each 32 inputs; there are so many octets.
+        unsafe {
+            if R == 1 {
+                // Lines are read in the order in which they lie, which is all that takes time here.
+                multiply_step::<B, R, OCTETS>(row, step.as_ptr(), 0, &mut sums);
+            } else {
                 for octet in 0..OCTETS {
-                    // SAFETY: `row` is at this part of the packed rows, of which there are as many
-                    // as of the panel's; the lines are those of a stored block.
-                    unsafe { multiply_block::<B, R>(row, step, part, block, octet, &mut sums) }
+                    multiply_step::<B, R, 1>(row, step.as_ptr(), octet, &mut sums);
                 }
             }
-            // SAFETY: the rows have this many words for each part.
-            row = unsafe { row.add(part_words::<B>() * R) };
+            row = row.add(row_words::<B>() * R);
         }
     }
-    for half in 0..2 {
-        let sums = sums.map(|sums| [sums[2 * half], sums[2 * half + 1]]);
-        // SAFETY: as the caller vouches.
-        unsafe { write(&sums, tile, half * 2 * LANES) }
-    }
+    // SAFETY: as the caller vouches.
+    unsafe { write(&sums, tile, 0) }
 }
 
-/// Whether quantities take all of a byte, and are multiplied as signed ones.
-const fn is_signed<B: Blocks>() -> bool {
-    B::ZERO == 128
-}
-
-/// Adds the products of one block of the weight with 8 outputs.
+/// Adds the products of a stored block of the weight with the outputs of `O` octets from `octet` on.
 ///
 /// # Safety
-/// `row` must point to the packed words of 32 inputs of `R` rows, `step` be the lines of a stored
-/// block, and `part`, `block` and `octet` within it.
+/// `row` must point to the packed words of its inputs of `R` rows, `step` to its lines, and `octet + O`
+/// be at most [`OCTETS`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_block<B: Octets, const R: usize>(
+unsafe fn multiply_step<B: Octets, const R: usize, const O: usize>(
     row: *const u32,
-    step: &[Line],
-    part: usize,
-    block: usize,
+    step: *const Line,
     octet: usize,
     sums: &mut [[__m256; OCTETS]; R],
 ) {
-    let words = B::BLOCK / 4;
-    let index = part * (ROW_BLOCK / B::BLOCK) + block;
-    // SAFETY: as the caller vouches; a packed row has the words 0..9 and one for each block.
-    unsafe {
-        let at = |word: usize, r: usize| *row.add(word * R + r);
-        let mut dots = [_mm256_setzero_si256(); R];
-        let lines = step.as_ptr().add(B::part(part));
-        for word in block * words..(block + 1) * words {
-            let weights = B::word(lines, word, octet);
-            for (r, dots) in dots.iter_mut().enumerate() {
-                let row = _mm256_set1_epi32(at(word, r).cast_signed());
-                let dot = if is_signed::<B>() {
-                    dot_signed(signed(weights), row)
-                } else {
-                    dot(weights, row)
-                };
-                *dots = _mm256_add_epi32(*dots, dot);
+    let mut products = [[_mm256_setzero_ps(); O]; R];
+    let mut minima = products;
+    for part in 0..B::STEP / ROW_BLOCK {
+        for block in 0..ROW_BLOCK / B::BLOCK {
+            // SAFETY: as the caller vouches; the rows have this many words for each part.
+            unsafe {
+                let row = row.add(part * part_words::<B>() * R);
+                let place = Place { row, step, part, block };
+                add_block::<B, R, O>(&place, octet, &mut products, &mut minima);
             }
         }
-        let scales = B::scales(step.as_ptr(), index, octet);
-        let mins = B::mins(step.as_ptr(), index, octet);
+    }
+    for o in 0..O {
+        // SAFETY: as the caller vouches.
+        let (factors, min_factors) =
+            unsafe { (B::factors(step, octet + o), B::min_factors(step, octet + o)) };
         for (r, sums) in sums.iter_mut().enumerate() {
-            let scale = _mm256_mul_ps(scales, _mm256_set1_ps(f32::from_bits(at(8, r))));
-            let taken_away = at(9 + block, r);
-            let sum = if B::HAS_MIN {
-                let taken_away = _mm256_set1_ps(f32::from_bits(taken_away));
-                sums[octet] = _mm256_fmadd_ps(mins, taken_away, sums[octet]);
-                dots[r]
-            } else if is_signed::<B>() {
-                dots[r]
-            } else {
-                _mm256_add_epi32(dots[r], _mm256_set1_epi32(taken_away.cast_signed()))
-            };
-            sums[octet] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, sums[octet]);
+            let sum = &mut sums[octet + o];
+            *sum = _mm256_fmadd_ps(products[r][o], factors, *sum);
+            if B::HAS_MIN {
+                *sum = _mm256_fmadd_ps(minima[r][o], min_factors, *sum);
+            }
         }
     }
 }
 
-/// Four products of bytes in each lane, the weights unsigned. The instruction sums two products in 16
-/// bits, which holds those of quantities below 128.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn dot(weights: __m256i, row: __m256i) -> __m256i {
-    _mm256_madd_epi16(_mm256_maddubs_epi16(weights, row), _mm256_set1_epi16(1))
-}
-
-/// Unsigned bytes, of which 128 is zero, as signed ones.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn signed(weights: __m256i) -> __m256i {
-    _mm256_xor_si256(weights, _mm256_set1_epi8(i8::MIN))
-}
-
-/// As [`dot`], the weights signed: their sizes times the row with their signs. Rows have no −128, so two
-/// products fit: 2 · 128 · 127.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn dot_signed(weights: __m256i, row: __m256i) -> __m256i {
-    dot(_mm256_abs_epi8(weights), _mm256_sign_epi8(row, weights))
-}
-
-impl Octets for Q8_0 {
-    #[target_feature(enable = "avx2")]
-    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
-        // SAFETY: 32 inputs have 8 words of two lines.
-        unsafe { load(part.add(2 * word), octet) }
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn scales(step: *const Line, _block: usize, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(16), octet) }
-    }
-}
-
-impl Octets for Q4_0 {
-    #[target_feature(enable = "avx2")]
-    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
-        // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { nibbles(part, word, octet) }
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn scales(step: *const Line, _block: usize, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(8), octet) }
-    }
-}
-
-impl Octets for Q5_0 {
-    #[target_feature(enable = "avx2")]
-    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
-        // SAFETY: 32 inputs start with 8 lines of nibbles and 2 of bits.
-        let (low, bits) = unsafe { (nibbles(part, word, octet), load(part.add(Q5_0_HIGH), octet)) };
-        let moved = match word {
-            0 => _mm256_slli_epi32::<4>(bits),
-            1 => _mm256_slli_epi32::<3>(bits),
-            2 => _mm256_slli_epi32::<2>(bits),
-            3 => _mm256_slli_epi32::<1>(bits),
-            4 => bits,
-            5 => _mm256_srli_epi32::<1>(bits),
-            6 => _mm256_srli_epi32::<2>(bits),
-            _ => _mm256_srli_epi32::<3>(bits),
-        };
-        _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi32(0x1010_1010)))
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn scales(step: *const Line, _block: usize, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(10), octet) }
-    }
-}
-
-impl Octets for Q4K {
-    #[target_feature(enable = "avx2")]
-    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
-        // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { nibbles(part, word, octet) }
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn scales(step: *const Line, block: usize, octet: usize) -> __m256 {
-        // SAFETY: each part ends with a line of 32 scales and 32 minima; the factor of the scales
-        // is the line after the parts.
-        unsafe {
-            let factor = halves(step.add(8 * Q4K_PART), octet);
-            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>().add(octet * LANES);
-            let scales = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.cast()));
-            _mm256_mul_ps(_mm256_cvtepi32_ps(scales), factor)
-        }
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn mins(step: *const Line, block: usize, octet: usize) -> __m256 {
-        // SAFETY: as for the scales; the factor of the minima is the last line.
-        unsafe {
-            let factor = halves(step.add(8 * Q4K_PART + 1), octet);
-            let bytes = step.add(block * Q4K_PART + 8).cast::<u8>().add(PANEL + octet * LANES);
-            let mins = _mm256_cvtepu8_epi32(_mm_loadl_epi64(bytes.cast()));
-            _mm256_mul_ps(_mm256_cvtepi32_ps(mins), factor)
-        }
-    }
-}
-
-impl Octets for Q6K {
-    #[target_feature(enable = "avx2")]
-    unsafe fn word(part: *const Line, word: usize, octet: usize) -> __m256i {
-        // SAFETY: 32 inputs start with 8 lines of nibbles and 4 of pairs of bits; a line of these
-        // holds 4 words.
-        let (low, pairs) =
-            unsafe { (nibbles(part, word, octet), load(part.add(8 + word / 4 * 2), octet)) };
-        // Bits that are to be at 4 and 5 of each byte are at 2 · (word % 4).
-        let moved = match word % 4 {
-            0 => _mm256_slli_epi32::<4>(pairs),
-            1 => _mm256_slli_epi32::<2>(pairs),
-            2 => pairs,
-            _ => _mm256_srli_epi32::<2>(pairs),
-        };
-        _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi32(0x3030_3030)))
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn scales(step: *const Line, block: usize, octet: usize) -> __m256 {
-        // SAFETY: each part ends with a line of two times 32 scales; the factor is the last line.
-        unsafe {
-            let factor = halves(step.add(8 * Q6K_PART), octet);
-            let bytes = step.add(block / 2 * Q6K_PART + 12).cast::<u8>();
-            let bytes = bytes.add(block % 2 * PANEL + octet * LANES);
-            let scales = _mm256_cvtepi8_epi32(_mm_loadl_epi64(bytes.cast()));
-            _mm256_mul_ps(_mm256_cvtepi32_ps(scales), factor)
-        }
-    }
-}
-
-/// An octet of two lines of words.
+/// Adds the scaled products of one block, and what its minima take away.
 ///
 /// # Safety
-/// `lines` must point to two lines, and `octet` be below [`OCTETS`].
+/// As [`Octets::dots`].
 #[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn load(lines: *const Line, octet: usize) -> __m256i {
-    // SAFETY: two lines are 4 vectors, aligned to their size.
-    unsafe { _mm256_load_si256(lines.cast::<__m256i>().add(octet)) }
-}
-
-/// The nibbles of word `word` of 8.
-///
-/// # Safety
-/// `lines` must point to 8 lines, and `octet` be below [`OCTETS`].
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn nibbles(lines: *const Line, word: usize, octet: usize) -> __m256i {
-    let low = _mm256_set1_epi32(0x0f0f_0f0f);
-    // SAFETY: two lines hold the low nibbles of one word and the high nibbles of another.
-    let both = unsafe { load(lines.add(word % 4 * 2), octet) };
-    match word / 4 {
-        0 => _mm256_and_si256(both, low),
-        _ => _mm256_and_si256(_mm256_srli_epi32::<4>(both), low),
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn add_block<B: Octets, const R: usize, const O: usize>(
+    place: &Place,
+    octet: usize,
+    products: &mut [[__m256; O]; R],
+    minima: &mut [[__m256; O]; R],
+) {
+    let index = place.part * (ROW_BLOCK / B::BLOCK) + place.block;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let dots = B::dots::<R, O>(place, octet);
+        for o in 0..O {
+            let scales = B::scales(place.step, index, octet + o);
+            let mins = B::mins(place.step, index, octet + o);
+            for r in 0..R {
+                let dot = _mm256_cvtepi32_ps(dots[r][o]);
+                let scale = _mm256_set1_ps(f32::from_bits(place.at::<R>(8, r)));
+                products[r][o] = if B::STEP == B::BLOCK {
+                    _mm256_mul_ps(dot, scale)
+                } else {
+                    _mm256_fmadd_ps(dot, _mm256_mul_ps(scales, scale), products[r][o])
+                };
+                if B::HAS_MIN {
+                    let taken_away = f32::from_bits(place.at::<R>(9 + place.block, r));
+                    minima[r][o] = _mm256_fmadd_ps(mins, _mm256_set1_ps(taken_away), minima[r][o]);
+                }
+            }
+        }
     }
-}
-
-/// An octet of a line of 32 f16.
-///
-/// # Safety
-/// `line` must point to a line, and `octet` be below [`OCTETS`].
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-unsafe fn halves(line: *const Line, octet: usize) -> __m256 {
-    // SAFETY: a line is 4 times 16 bytes.
-    unsafe { _mm256_cvtph_ps(_mm_load_si128(line.cast::<__m128i>().add(octet))) }
 }

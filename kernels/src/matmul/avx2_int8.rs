@@ -10,6 +10,8 @@ use super::{Kernel, PANEL, Tile};
 
 /// Outputs that a vector of sums holds.
 const LANES: usize = 8;
+/// Vectors of a panel's outputs.
+const OCTETS: usize = PANEL / LANES;
 
 /// Weights of a byte each. Made only where the instructions were detected.
 pub(super) struct Avx2Int8(());
@@ -35,10 +37,16 @@ impl Kernel for Avx2Int8 {
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
         assert_eq!(rows.len() * LINES, panel.len() * R * ROW_WORDS);
-        for column in (0..PANEL).step_by(2 * LANES) {
-            // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
-            // whoever made the tile vouches for its places.
-            unsafe { multiply::<R>(rows, panel, tile, column) }
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and whoever made
+        // the tile vouches for its places.
+        unsafe {
+            if R == 1 {
+                // Lines are read in the order in which they lie, which is all that takes time here.
+                return multiply::<R, OCTETS>(rows, panel, tile, 0);
+            }
+            for octet in (0..OCTETS).step_by(2) {
+                multiply::<R, 2>(rows, panel, tile, octet);
+            }
         }
     }
 }
@@ -48,43 +56,47 @@ fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     pack_rows(rows, packed);
 }
 
-/// The 16 outputs from `column` on.
+/// The outputs of `O` octets from `octet` on.
 ///
 /// # Safety
-/// There must be as many steps of the `R` rows as of the panel, and `column` must be 0 or 16; the
-/// tile's places must be readable and writable, and no other task may touch them.
+/// There must be as many steps of the `R` rows as of the panel, and `octet + O` be at most [`OCTETS`];
+/// the tile's places must be readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile, column: usize) {
-    let mut sums = [[_mm256_setzero_ps(); 2]; R];
+unsafe fn multiply<const R: usize, const O: usize>(
+    rows: &[u32],
+    panel: &[Line],
+    tile: &Tile,
+    octet: usize,
+) {
+    let mut sums = [[_mm256_setzero_ps(); O]; R];
     for (rows, lines) in rows.chunks_exact(ROW_WORDS * R).zip(panel.chunks_exact(LINES)) {
         let (row, weights) = (rows.as_ptr(), lines.as_ptr().cast::<u32>());
         // SAFETY: a step of the rows has the words 0..WORDS and a scale, `R` of each; one of the
         // panel `PANEL` words for each word and as many scales. Lines are aligned.
         unsafe {
             let at = |word: usize, r: usize| *row.add(word * R + r);
-            let weights = weights.add(column);
-            let mut dots = [[_mm256_setzero_si256(); 2]; R];
+            let weights = weights.add(octet * LANES);
+            let mut dots = [[_mm256_setzero_si256(); O]; R];
             for word in 0..WORDS {
                 let weights = weights.add(word * PANEL).cast::<__m256i>();
-                let weights = [_mm256_load_si256(weights), _mm256_load_si256(weights.add(1))];
-                let weights = weights.map(|bytes| signed(bytes));
+                let bytes = |o| signed(_mm256_load_si256(weights.add(o)));
+                let weights: [_; O] = std::array::from_fn(bytes);
                 for (r, dots) in dots.iter_mut().enumerate() {
                     let row = _mm256_set1_epi32(at(word, r).cast_signed());
-                    dots[0] = _mm256_add_epi32(dots[0], dot_signed(weights[0], row));
-                    dots[1] = _mm256_add_epi32(dots[1], dot_signed(weights[1], row));
+                    for (dot, weights) in dots.iter_mut().zip(weights) {
+                        *dot = _mm256_add_epi32(*dot, dot_signed(weights, row));
+                    }
                 }
             }
             let scales = weights.add(WORDS * PANEL).cast::<f32>();
-            let scales = [_mm256_load_ps(scales), _mm256_load_ps(scales.add(LANES))];
-            for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
-                let row = _mm256_set1_ps(f32::from_bits(at(WORDS, r)));
-                for half in 0..2 {
-                    let scale = _mm256_mul_ps(scales[half], row);
-                    sums[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[half]), scale, sums[half]);
+            for (o, scales) in (0..O).map(|o| (o, _mm256_load_ps(scales.add(o * LANES)))) {
+                for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
+                    let scale = _mm256_mul_ps(scales, _mm256_set1_ps(f32::from_bits(at(WORDS, r))));
+                    sums[o] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[o]), scale, sums[o]);
                 }
             }
         }
     }
     // SAFETY: as the caller vouches.
-    unsafe { write(&sums, tile, column) }
+    unsafe { write(&sums, tile, octet) }
 }
