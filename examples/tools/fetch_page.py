@@ -1,13 +1,9 @@
-"""Fetches a web page and writes its text: {"url": "https://…"} on standard input.
-
-GLM-4's own tool sends {"input": "open_url(\"https://…\")"}; there is no search engine behind its other functions.
-"""
+"""Fetches a web page and writes its text: {"url": "https://…"} on standard input."""
 
 import html.parser
 import ipaddress
 import json
 import os
-import re
 import socket
 import sys
 import urllib.parse
@@ -63,18 +59,8 @@ class Text(html.parser.HTMLParser):
             self.parts.append(data)
 
 
-def address(arguments):
-    """The address to fetch, out of either form of a call."""
-    if "url" in arguments:
-        return arguments["url"]
-    call = re.fullmatch(r"""\s*open_url\((?:url\s*=\s*)?(["'])(.+)\1\)\s*""", arguments["input"])
-    if not call:
-        sys.exit('only open_url("https://…") is supported; there is no search engine')
-    return call[2]
-
-
-def main():
-    url = address(json.load(sys.stdin))
+def page_text(url):
+    """The text of the page at a public address."""
     check(url)
     opener = urllib.request.build_opener(Redirects)
     request = urllib.request.Request(url, headers={"User-Agent": "glm4v-example-tool"})
@@ -87,8 +73,8 @@ def main():
         page.feed(body)
         body = "".join(page.parts)
     lines = (" ".join(line.split()) for line in body.splitlines())
-    print("\n".join(line for line in lines if line))
+    return "\n".join(line for line in lines if line)
 
 
 if __name__ == "__main__":
-    main()
+    print(page_text(json.load(sys.stdin).get("url") or sys.exit("the argument `url` is missing")))

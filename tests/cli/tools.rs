@@ -14,11 +14,14 @@ fn call(name: &str, arguments: &Value) -> Option<Output> {
     call_with(name, arguments, &[])
 }
 
-/// The same with variables in the tool's environment.
+/// The same with variables in the tool's environment, for tools of `glm-4.json` too.
 fn call_with(name: &str, arguments: &Value, variables: &[(&str, &str)]) -> Option<Output> {
-    let text = std::fs::read_to_string(format!("{FOLDER}/tools.json")).unwrap();
-    let tools: Value = serde_json::from_str(&text).unwrap();
-    let tool = tools.as_array().unwrap().iter().find(|tool| tool["function"]["name"] == name);
+    let files = ["tools.json", "glm-4.json"].map(|file| {
+        let text = std::fs::read_to_string(format!("{FOLDER}/{file}")).unwrap();
+        serde_json::from_str::<Vec<Value>>(&text).unwrap()
+    });
+    let mut tools = files.iter().flatten();
+    let tool = tools.find(|tool| tool["function"]["name"] == name || tool["type"] == name);
     let command: Vec<&str> = tool.unwrap()["command"]
         .as_array()
         .unwrap()
@@ -206,13 +209,17 @@ fn a_picture_is_painted_by_the_endpoints_model() {
 fn the_tools_take_what_glm_4_writes() {
     let Some(sum) = call("run_python", &json!({"input": "print(6 * 7)"})) else { return };
     assert_eq!(text(&sum.stdout), "42\n");
-    let fetch = |call_of_browser: &str| {
-        text(&call("fetch_page", &json!({ "input": call_of_browser })).unwrap().stderr)
+    let browse = |call_of_browser: &str| {
+        text(&call("simple_browser", &json!({ "input": call_of_browser })).unwrap().stderr)
     };
     for open in [r#"open_url("http://127.0.0.1:1/")"#, "open_url(url='http://127.0.0.1:1/')"] {
-        assert!(fetch(open).contains("127.0.0.1 is not a public address"), "{open}");
+        assert!(browse(open).contains("127.0.0.1 is not a public address"), "{open}");
     }
-    assert!(fetch(r#"search("cats")"#).contains("no search engine"));
+    assert!(browse(r#"search("cats")"#).contains("set SEARCH_URL"));
+    for wrong in ["search(", "close()", "__import__('os').getcwd()", "search(cats)", "search()"] {
+        let told = browse(wrong);
+        assert!(!told.contains("Traceback") && told.contains(wrong), "{wrong}: {told}");
+    }
 
     let tools = std::fs::read_to_string(format!("{FOLDER}/glm-4.json")).unwrap();
     let tools: Value = serde_json::from_str(&tools).unwrap();
@@ -220,4 +227,61 @@ fn the_tools_take_what_glm_4_writes() {
         let program = tool["command"][1].as_str().unwrap();
         assert!(std::path::Path::new(FOLDER).join(program).exists(), "{program}");
     }
+}
+
+/// Answers requests for a search, a page that is there and one that is not; gives the first's line.
+fn serve_search(listener: &TcpListener) -> String {
+    let address = listener.local_addr().unwrap();
+    let result = |path: &str| json!({"title": path, "url": format!("http://{address}/{path}"), "content": "…"});
+    let found = json!({"results": [result("tides"), result("gone"), result("moon")]}).to_string();
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        let (mut stream, _) = listener.accept().unwrap();
+        let heads = BufReader::new(&stream).lines().map_while(Result::ok);
+        let request: Vec<String> = heads.take_while(|line| !line.is_empty()).collect();
+        let (status, body) = match request[0].split(['?', ' ']).nth(1).unwrap() {
+            "/search" => ("200 OK", found.as_str()),
+            "/tides" => ("200 OK", "High at noon"),
+            _ => ("404 Not Found", ""),
+        };
+        let head = format!("HTTP/1.0 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + body).as_bytes()).unwrap();
+        lines.push(request[0].clone());
+    }
+    lines.swap_remove(0)
+}
+
+#[test]
+fn what_was_searched_for_is_opened_by_its_number() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let engine = format!("http://{}/search", listener.local_addr().unwrap());
+    let cache = tempfile::tempdir().unwrap();
+    let variables = [
+        ("SEARCH_URL", engine.as_str()),
+        ("XDG_CACHE_HOME", cache.path().to_str().unwrap()),
+        ("FETCH_PAGE_ALSO_ALLOWED", "127.0.0.1"),
+        ("no_proxy", "127.0.0.1"),
+    ];
+    let browse = |what: &str| call_with("simple_browser", &json!({ "input": what }), &variables);
+    let Some(early) = browse("mclick([0])") else { return };
+    assert!(text(&early.stderr).contains("nothing was searched for"));
+    let server = std::thread::spawn(move || serve_search(&listener));
+    let found = browse(r#"search("tides & moon", recency_days=7)"#).unwrap();
+    assert!(found.status.success(), "{}", text(&found.stderr));
+    assert!(
+        text(&found.stdout).starts_with("【0†tides†http://127.0.0.1:"),
+        "{}",
+        text(&found.stdout)
+    );
+    let opened = text(&browse("mclick(ids=[0, 1, 9])").unwrap().stdout);
+    assert!(
+        opened.contains("】\nHigh at noon\n") && opened.contains("could not be opened"),
+        "{opened}"
+    );
+    assert!(text(&browse("mclick([7])").unwrap().stderr).contains("there are 0 to 2"));
+    let asked = server.join().unwrap();
+    assert!(
+        asked.starts_with("GET /search?q=tides+%26+moon&format=json&time_range=month "),
+        "{asked}"
+    );
 }

@@ -188,6 +188,10 @@ unsafe fn multiply_step<B: Octets, const R: usize, const O: usize>(
     octet: usize,
     sums: &mut [[__m256; OCTETS]; R],
 ) {
+    if const { B::STEP == B::BLOCK } {
+        // SAFETY: as the caller vouches.
+        return unsafe { add_only_block::<B, R, O>(row, step, octet, sums) };
+    }
     let mut products = [[_mm256_setzero_ps(); O]; R];
     let mut minima = products;
     for part in 0..B::STEP / ROW_BLOCK {
@@ -209,6 +213,33 @@ unsafe fn multiply_step<B: Octets, const R: usize, const O: usize>(
             *sum = _mm256_fmadd_ps(products[r][o], factors, *sum);
             if B::HAS_MIN {
                 *sum = _mm256_fmadd_ps(minima[r][o], min_factors, *sum);
+            }
+        }
+    }
+}
+
+/// [`multiply_step`] where a stored block is one block, without minima.
+///
+/// # Safety
+/// As [`multiply_step`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn add_only_block<B: Octets, const R: usize, const O: usize>(
+    row: *const u32,
+    step: *const Line,
+    octet: usize,
+    sums: &mut [[__m256; OCTETS]; R],
+) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let place = Place { row, step, part: 0, block: 0 };
+        let dots = B::dots::<R, O>(&place, octet);
+        for o in 0..O {
+            let factors = B::factors(step, octet + o);
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let scale = _mm256_set1_ps(f32::from_bits(place.at::<R>(8, r)));
+                let (sum, scale) = (&mut sums[octet + o], _mm256_mul_ps(factors, scale));
+                *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][o]), scale, *sum);
             }
         }
     }
@@ -236,11 +267,8 @@ unsafe fn add_block<B: Octets, const R: usize, const O: usize>(
             for r in 0..R {
                 let dot = _mm256_cvtepi32_ps(dots[r][o]);
                 let scale = _mm256_set1_ps(f32::from_bits(place.at::<R>(8, r)));
-                products[r][o] = if B::STEP == B::BLOCK {
-                    _mm256_mul_ps(dot, scale)
-                } else {
-                    _mm256_fmadd_ps(dot, _mm256_mul_ps(scales, scale), products[r][o])
-                };
+                let scale = _mm256_mul_ps(scales, scale);
+                products[r][o] = _mm256_fmadd_ps(dot, scale, products[r][o]);
                 if B::HAS_MIN {
                     let taken_away = f32::from_bits(place.at::<R>(9 + place.block, r));
                     minima[r][o] = _mm256_fmadd_ps(mins, _mm256_set1_ps(taken_away), minima[r][o]);
