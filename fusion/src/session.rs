@@ -100,7 +100,8 @@ impl Session {
             start = start.min(ahead.len()).min(common.saturating_sub(1));
             ahead.truncate(start)?;
         }
-        start = self.go_back(start)?;
+        self.go_back(start)?;
+        start = self.rows.len();
         let visual_end = end_of_visuals(&sources);
         self.cache.keep_mark(visual_end);
         let rows = embed_rows(decoder, prompt, |ids| decoder.embed(ids))?; // (length, hidden)
@@ -142,13 +143,12 @@ impl Session {
         sources.iter().zip(&self.rows).take_while(|(new, old)| new == old).count()
     }
 
-    /// Forgets rows so that at most `length` are left, and returns how many. A recurrent state goes back
-    /// to the last mark before, or to the very start.
-    fn go_back(&mut self, length: usize) -> Result<usize, FusionError> {
+    /// Forgets rows so that at most `length` are left, and returns those forgotten. A recurrent state goes
+    /// back to the last mark before, or to the very start.
+    fn go_back(&mut self, length: usize) -> Result<Vec<RowSource>, FusionError> {
         self.owed.clear();
         let left = self.cache.go_back(length)?;
-        self.rows.truncate(left);
-        Ok(left)
+        Ok(self.rows.split_off(left.min(self.rows.len())))
     }
 
     /// Runs one token and returns the logits after it, `(vocab_size)`.
@@ -207,10 +207,9 @@ impl Session {
     /// was no such pass, and then the session is empty.
     pub(crate) fn rewind(&mut self, rows: usize) -> Result<(), FusionError> {
         let length = self.rows.len().saturating_sub(rows);
-        let run = self.rows.clone();
-        let left = self.go_back(length)?;
-        self.next_position = self.next_position.saturating_sub((run.len() - left) as u32);
-        for source in run.iter().take(length).skip(left) {
+        let forgotten = self.go_back(length)?;
+        self.next_position = self.next_position.saturating_sub(forgotten.len() as u32);
+        for source in forgotten.iter().take(length - self.rows.len()) {
             let RowSource::Token(token) = *source else {
                 self.go_back(0)?;
                 return Err(FusionError::NoWayBack);

@@ -128,7 +128,9 @@ fn a_recurrent_state_keeps_the_pictures_rows_for_other_questions() {
         assert_eq!(session.cache.marks(), [pictures, prompt.rows()]);
         session.step(&model, 7).unwrap();
         // A cache that lost the picture must show: its rows are not run again.
-        assert_eq!(session.fork().unwrap().go_back(pictures + 1).unwrap(), pictures);
+        let mut forked = session.fork().unwrap();
+        forked.go_back(pictures + 1).unwrap();
+        assert_eq!((forked.len(), forked.cache.len()), (pictures, pictures));
     }
 }
 
