@@ -58,6 +58,12 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         "glm4v" | "glm46v" => ("glm4", Some(TextFamily::Glm4v)),
         "glm_ocr" => ("glm4", Some(TextFamily::GlmOcr)),
         "glm4v_moe" => ("glm4moe", Some(TextFamily::Glm4vMoe)),
+        "glm5_next" => {
+            return Err(FusionError::NotWritten {
+                file: files.describe("config.json"),
+                model_type,
+            });
+        }
         _ => return Err(no_form(files, format!("model_type \"{model_type}\""))),
     };
     if family.is_none() && config.vision_config.is_some() {
