@@ -74,17 +74,6 @@ pub enum FusionError {
         /// What it is.
         what: String,
     },
-    /// A model that llama.cpp has a form for, but that is not written in it.
-    #[error(
-        "{file}: models of type {model_type} are not written as GGUF; take llama.cpp's converter, \
-         or load the model with --quant"
-    )]
-    NotWritten {
-        /// The file that says so.
-        file: String,
-        /// The type.
-        model_type: String,
-    },
     /// An image was given to a model that has no eyes.
     #[error("this is a text model ({model}); it cannot look at images{}", remedy(.model))]
     TextOnly {

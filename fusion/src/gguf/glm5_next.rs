@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The epsilon of the norm of the indexer's keys. The model's own configuration has none.
-const KEY_NORM_EPSILON: f64 = 1e-6;
+pub(super) const KEY_NORM_EPSILON: f64 = 1e-6;
 
 /// Modules below `blk.N.` and what they are below `layers.N.`, beside those of all architectures.
-const LAYER: &[(&str, &str)] = &[
+pub(super) const LAYER: &[(&str, &str)] = &[
     ("ssm_f_a", "self_attn.f_a_proj"),
     ("ssm_f_b", "self_attn.f_b_proj"),
     ("ssm_g_a", "self_attn.g_a_proj"),
@@ -36,7 +36,7 @@ const LAYER: &[(&str, &str)] = &[
 ];
 
 /// Tensors below `blk.N.` that are no module's weight in the checkpoint.
-const PARAMETERS: &[(&str, &str)] = &[
+pub(super) const PARAMETERS: &[(&str, &str)] = &[
     ("hc_attn_fn.weight", "hc_attn_fn"),
     ("hc_attn_base.weight", "hc_attn_base"),
     ("hc_attn_scale.weight", "hc_attn_scale"),
