@@ -117,6 +117,17 @@ fn what_is_written_is_what_is_read() {
     }
 }
 
+#[test]
+fn a_videos_limits_are_not_a_pictures() {
+    let checkpoint = open_checkpoint(&fixture("glm5_next.gguf"), &with_eyes()).unwrap();
+    let tokens = |file: &str| {
+        let config: serde_json::Value = checkpoint.files().read_json(file).unwrap().unwrap();
+        config.get("max_image_tokens").and_then(serde_json::Value::as_u64)
+    };
+    assert_eq!(tokens("preprocessor_config.json"), Some(6));
+    assert_eq!(tokens("video_preprocessor_config.json"), None);
+}
+
 /// Where the value of a key is, behind its type.
 fn value_of(file: &[u8], key: &str) -> usize {
     let length = (key.len() as u64).to_le_bytes();

@@ -183,6 +183,16 @@ pub(super) fn image_tokens(projector: &Gguf) -> Result<(usize, usize), FusionErr
     Ok((number("image_min_pixels")?.div_ceil(pixels), number("image_max_pixels")? / pixels))
 }
 
+/// `video_preprocessor_config.json`, from that for pictures: a video's limits are others, and are
+/// not in the file.
+pub(super) fn video_preprocessor(mut pictures: Value) -> Value {
+    if let Some(fields) = pictures.as_object_mut() {
+        fields.remove("min_image_tokens");
+        fields.remove("max_image_tokens");
+    }
+    pictures
+}
+
 /// Which of the checkpoint's tensors, below `layers.N.`, come from the tensor `blk.N.rest` of
 /// `shape`, and in which form. `None` for those that other architectures have too.
 pub(super) fn layer_tensors(

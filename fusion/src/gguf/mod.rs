@@ -69,7 +69,12 @@ pub(crate) fn open(path: &Path, mmproj: Option<&Path>) -> Result<Checkpoint, Fus
     put("tokenizer.json", vocabulary.tokenizer());
     put("tokenizer_config.json", vocabulary.tokenizer_config(&gguf));
     if let Some(projector) = projector {
-        put("preprocessor_config.json", config::preprocessor(&text, projector, &vocabulary)?);
+        let preprocessor = config::preprocessor(&text, projector, &vocabulary)?;
+        if text.architecture == Architecture::Glm5Next {
+            let video = glm5_next::video_preprocessor(preprocessor.clone());
+            put("video_preprocessor_config.json", video);
+        }
+        put("preprocessor_config.json", preprocessor);
     }
     let files = Files::Unpacked { origin: path.to_owned(), contents: contents.into() };
     let taken = tensors::taken(&text, projector)?;
