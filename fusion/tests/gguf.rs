@@ -3,54 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
-use glm4v_fusion::parity::{StageReport, run_model};
+#[path = "common/files.rs"]
+mod files;
+
+use files::{fixture, load, near, refusal, stages};
+use glm4v_fusion::parity::StageReport;
 use glm4v_fusion::{FusionError, LoadOptions, Model, export, open_checkpoint};
 use glm4v_weights::{BlockType, Checkpoint, StoredDtype, StoredType};
 use std::path::{Path, PathBuf};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/gguf").join(name)
-}
-
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/goldens").join(name)
-}
-
-/// The model in a fixture, with its eyes when it has them.
-fn load(name: &str) -> Model {
-    let mmproj = fixture(&format!("mmproj-{name}.gguf"));
-    let options =
-        LoadOptions { mmproj: mmproj.is_file().then_some(mmproj), ..LoadOptions::default() };
-    let path = fixture(&format!("{name}.gguf"));
-    Model::load(path.to_str().unwrap(), &options).unwrap()
-}
-
-/// All stages of all cases in a folder, under the case's name.
-fn stages(folder: &Path, model: &Model) -> Vec<(String, StageReport)> {
-    let mut stages = Vec::new();
-    run_model(folder, model, &mut |case| {
-        // Videos are left out: GGUF does not say in which words a frame's time is told.
-        if !case.case.ends_with("/video") {
-            stages.extend(case.stages.into_iter().map(|stage| (case.case.clone(), stage)));
-        }
-    })
-    .unwrap();
-    assert!(!stages.is_empty());
-    stages
-}
-
-/// Ids, positions and greedy tokens are equal, and everything else within `bound` times the
-/// reference's root mean square.
-fn near(folder: &Path, model: &Model, bound: f64) {
-    for (case, stage) in stages(folder, model) {
-        if stage.bound == 0.0 {
-            assert!(stage.passed, "{case}: {stage:?}");
-        } else {
-            assert!(stage.max_relative_error <= bound, "{case}: {stage:?}");
-            let near = stage.divergence.is_none_or(|found| found.kl < bound * bound / 10.0);
-            assert!(near, "{case}: {stage:?}");
-        }
-    }
 }
 
 #[test]
@@ -209,14 +172,6 @@ fn a_wrong_projector_is_named() {
     assert!(error.contains("--mmproj"), "{error}");
 }
 
-/// What is said of a damaged copy of a fixture.
-fn refusal(bytes: &[u8]) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("damaged.gguf");
-    std::fs::write(&path, bytes).unwrap();
-    Model::load(path.to_str().unwrap(), &LoadOptions::default()).unwrap_err().to_string()
-}
-
 #[test]
 fn damaged_files_are_refused_by_name() {
     let good = std::fs::read(fixture("glm4v.gguf")).unwrap();
@@ -252,7 +207,12 @@ fn damaged_files_are_refused_by_name() {
 
 #[test]
 fn mutated_headers_are_never_more_than_an_error() {
-    let good = std::fs::read(fixture("glm4v.gguf")).unwrap();
+    for name in ["glm4v.gguf", "glm5_next.gguf"] {
+        mutated_headers(&std::fs::read(fixture(name)).unwrap());
+    }
+}
+
+fn mutated_headers(good: &[u8]) {
     let header = good.windows(18).rposition(|window| window == b"output_norm.weight").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mutated.gguf");
@@ -263,7 +223,7 @@ fn mutated_headers_are_never_more_than_an_error() {
     };
     let mut refused = 0;
     for _ in 0..400 {
-        let mut bytes = good.clone();
+        let mut bytes = good.to_vec();
         for _ in 0..=random(3) {
             let at = random(header + 64);
             bytes[at] = match random(3) {

@@ -1,5 +1,6 @@
 //! A checkpoint: files whose headers have been read, and whose tensors can be.
 
+mod computed;
 mod experts;
 mod taken;
 
@@ -12,11 +13,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use glm4v_kernels::MappedFile;
+use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use serde::Deserialize;
 
 use crate::{Files, Gguf, StoredType, Weights, WeightsError, header};
 
+use computed::Computed;
 pub use taken::{Take, Taken};
 
 /// The file of an unsharded checkpoint.
@@ -52,6 +55,16 @@ enum Order {
     Pieces { piece: usize, order: Arc<[usize]> },
     /// Pieces of `piece` bytes, one from the tensor and one from `second` in turn.
     InTurn { piece: usize, second: Range<usize> },
+    /// Other numbers, made from these.
+    Computed(Computed),
+}
+
+impl TensorInfo {
+    /// Makes it a tensor of other numbers than those that are stored, in f32.
+    fn computed(&mut self, computed: Computed) {
+        self.dtype = StoredType::Plain(Dtype::F32);
+        self.order = Order::Computed(computed);
+    }
 }
 
 /// An opened checkpoint. Opening reads headers alone; tensors are read through [`Weights`].
@@ -169,8 +182,7 @@ impl Checkpoint {
         for taken in taken {
             let Some(gguf) = parts.get(taken.part) else { continue };
             let before: usize = parts.iter().take(taken.part).map(|gguf| gguf.bytes.len()).sum();
-            let tensor = taken::take(gguf, taken)?;
-            let tensor = TensorInfo { part: before + tensor.part, ..tensor };
+            let tensor = taken::take(gguf, taken, before)?;
             let file = tensor.file.clone();
             if let Some(first) = tensors.insert(taken.name.clone(), tensor) {
                 let (tensor, first) = (first.name, first.file);
@@ -209,7 +221,8 @@ impl Checkpoint {
         self.tensors.get(position)
     }
 
-    /// The bytes of a tensor of this checkpoint, little endian, outermost dimension first.
+    /// The bytes of a tensor of this checkpoint, little endian, outermost dimension first. `None`
+    /// when they are not there or can't be computed.
     pub fn bytes(&self, tensor: &TensorInfo) -> Option<Cow<'_, [u8]>> {
         let part = self.parts.get(tensor.part)?.as_slice();
         let bytes = part.get(tensor.range.clone())?;
@@ -230,20 +243,33 @@ impl Checkpoint {
                     ordered.extend_from_slice(b);
                 }
             }
+            Order::Computed(computed) => {
+                let second = match computed.second() {
+                    Some((part, range)) => self.parts.get(*part)?.as_slice().get(range.clone()),
+                    None => None,
+                };
+                ordered = computed.apply(bytes, second)?;
+            }
         }
         Some(Cow::Owned(ordered))
     }
 
     /// Notes that a tensor's bytes in the file are not needed again soon.
     pub fn release(&self, tensor: &TensorInfo) {
-        let map = match self.parts.get(tensor.part) {
-            Some(Bytes::Mapped(map)) => map,
-            Some(Bytes::Gguf(map)) => map.as_ref(),
-            Some(Bytes::Embedded(_)) | None => return,
+        let release = |part: usize, range: &Range<usize>| match self.parts.get(part) {
+            Some(Bytes::Mapped(map)) => map.release(range.clone()),
+            Some(Bytes::Gguf(map)) => map.release(range.clone()),
+            Some(Bytes::Embedded(_)) | None => {}
         };
-        map.release(tensor.range.clone());
-        if let Order::InTurn { second, .. } = &tensor.order {
-            map.release(second.clone());
+        release(tensor.part, &tensor.range);
+        match &tensor.order {
+            Order::InTurn { second, .. } => release(tensor.part, second),
+            Order::Computed(computed) => {
+                if let Some((part, range)) = computed.second() {
+                    release(*part, range);
+                }
+            }
+            Order::AsStored | Order::Pieces { .. } => {}
         }
     }
 

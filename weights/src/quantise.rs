@@ -151,7 +151,7 @@ fn little_endian(numbers: &Tensor) -> Result<Vec<u8>> {
 }
 
 /// Rows of numbers in f32.
-fn to_f32(bytes: &[u8], stored: StoredType, shape: (usize, usize)) -> Result<Tensor> {
+pub(crate) fn to_f32(bytes: &[u8], stored: StoredType, shape: (usize, usize)) -> Result<Tensor> {
     match stored {
         StoredType::Blocks(blocks) => {
             in_blocks(bytes, blocks, shape, &Device::Cpu)?.dequantize(&Device::Cpu)

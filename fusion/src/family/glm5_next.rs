@@ -27,7 +27,7 @@ struct Config {
 }
 
 /// Defaults of transformers' `Glm5NextVisionConfig` where they are not `Glm4vVisionConfig`'s.
-const SWIGLU_LIMIT: f64 = 10.0;
+pub(crate) const SWIGLU_LIMIT: f64 = 10.0;
 const PROJECTION_INTERMEDIATE_SIZE: usize = 10_240;
 
 fn load(files: &Files, weights: &Weights, _model_type: &str) -> Result<Parts, FusionError> {

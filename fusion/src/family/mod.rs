@@ -6,7 +6,7 @@ mod chatglm;
 mod glm;
 mod glm4v;
 mod glm4v_moe;
-mod glm5_next;
+pub(crate) mod glm5_next;
 mod glm_ocr;
 
 use crate::FusionError;

@@ -1,7 +1,7 @@
 //! The small files of a Hugging Face folder, made from a GGUF file's metadata.
 
 use super::vocabulary::Vocabulary;
-use super::{Architecture, Text, bad, json_number, number, shortest};
+use super::{Architecture, Text, bad, glm5_next, json_number, number, shortest};
 use crate::FusionError;
 use glm4v_weights::{Gguf, GgufValue};
 use serde_json::{Value, json};
@@ -18,9 +18,11 @@ pub(super) fn config(
 ) -> Result<Value, FusionError> {
     let mut config = match text.model_type {
         "chatglm" => chat_glm(text)?,
+        "glm5_next" => glm5_next::text_config(text)?,
         _ => text_config(text)?,
     };
-    if text.sections.is_some() || text.architecture == Architecture::Glm4Moe {
+    let sees = matches!(text.architecture, Architecture::Glm4Moe | Architecture::Glm5Next);
+    if text.sections.is_some() || sees {
         config = json!({
             "image_token_id": vocabulary.id("<|image|>"),
             "video_token_id": vocabulary.id("<|video|>"),
@@ -34,6 +36,9 @@ pub(super) fn config(
     config["eos_token_id"] = vocabulary.end_ids(text.gguf).into();
     if let Some(projector) = projector {
         config["vision_config"] = vision_config(projector)?;
+        if text.architecture == Architecture::Glm5Next {
+            glm5_next::tower(projector, &mut config["vision_config"])?;
+        }
     }
     Ok(config)
 }
@@ -71,14 +76,16 @@ fn text_config(text: &Text<'_>) -> Result<Value, FusionError> {
     Ok(config)
 }
 
-fn experts(text: &Text<'_>, config: &mut Value) -> Result<(), FusionError> {
+/// What experts there are, for a decoder that has some.
+pub(super) fn experts(text: &Text<'_>, config: &mut Value) -> Result<(), FusionError> {
     let optional = |key: &str, otherwise: usize| match text.get(key) {
         Some(_) => text.number(key),
         None => Ok(otherwise),
     };
     // 2 is sigmoid, which all models of the family have.
     if optional("expert_gating_func", 2)? != 2 {
-        return Err(bad(text.gguf, "key `glm4moe.expert_gating_func` is not 2, sigmoid".into()));
+        let key = text.key("expert_gating_func");
+        return Err(bad(text.gguf, format!("key `{key}` is not 2, sigmoid")));
     }
     config["first_k_dense_replace"] = optional("leading_dense_block_count", 0)?.into();
     config["moe_intermediate_size"] = text.number("expert_feed_forward_length")?.into();
@@ -148,6 +155,7 @@ fn vision_config(projector: &Gguf) -> Result<Value, FusionError> {
 
 /// `preprocessor_config.json`.
 pub(super) fn preprocessor(
+    text: &Text<'_>,
     projector: &Gguf,
     vocabulary: &Vocabulary<'_>,
 ) -> Result<Value, FusionError> {
@@ -164,13 +172,21 @@ pub(super) fn preprocessor(
         Some(_) => "Glm46VProcessor",
         None => "Glm4vProcessor",
     };
-    Ok(json!({
+    let mut config = json!({
         "processor_class": processor,
         "size": { "shortest_edge": PIXEL_LIMITS.0, "longest_edge": PIXEL_LIMITS.1 },
         "image_mean": numbers("clip.vision.image_mean")?,
         "image_std": numbers("clip.vision.image_std")?,
         "patch_size": number(projector, "clip.vision.patch_size")?,
-    }))
+    });
+    if text.architecture == Architecture::Glm5Next {
+        let (least, most) = glm5_next::image_tokens(projector)?;
+        config["processor_class"] = "Glm5NextProcessor".into();
+        config["merge_size"] = number(projector, "clip.vision.spatial_merge_size")?.into();
+        config["min_image_tokens"] = least.into();
+        config["max_image_tokens"] = most.into();
+    }
+    Ok(config)
 }
 
 /// `generation_config.json`: the converter writes what the checkpoint's makers recommend.
@@ -187,7 +203,7 @@ pub(super) fn generation(gguf: &Gguf) -> Value {
     })
 }
 
-fn epsilon(text: &Text<'_>) -> Result<f64, FusionError> {
+pub(super) fn epsilon(text: &Text<'_>) -> Result<f64, FusionError> {
     let key = text.key("attention.layer_norm_rms_epsilon");
     Ok(shortest(text.gguf.require(&key, GgufValue::as_f64)? as f32))
 }
@@ -231,7 +247,7 @@ fn rope_type(text: &Text<'_>) -> Result<&'static str, FusionError> {
 }
 
 /// Rows of the embedding table.
-fn vocab_size(gguf: &Gguf) -> Result<usize, FusionError> {
+pub(super) fn vocab_size(gguf: &Gguf) -> Result<usize, FusionError> {
     let table = gguf.tensor("token_embd.weight").and_then(|entry| entry.shape.first());
     table.copied().ok_or_else(|| bad(gguf, "tensor `token_embd.weight` is missing".to_owned()))
 }

@@ -6,6 +6,7 @@
 
 mod config;
 pub(crate) mod export;
+mod glm5_next;
 mod tensors;
 mod vocabulary;
 
@@ -39,6 +40,8 @@ enum Architecture {
     Glm4,
     /// GLM-4.5-Air, and the decoders of GLM-4.5V and GLM-4.6V.
     Glm4Moe,
+    /// The decoder of GLM-5.3-Flash.
+    Glm5Next,
 }
 
 /// Opens the model in the GGUF file at `path`, with eyes when there is a projector file: `mmproj`,
@@ -66,7 +69,12 @@ pub(crate) fn open(path: &Path, mmproj: Option<&Path>) -> Result<Checkpoint, Fus
     put("tokenizer.json", vocabulary.tokenizer());
     put("tokenizer_config.json", vocabulary.tokenizer_config(&gguf));
     if let Some(projector) = projector {
-        put("preprocessor_config.json", config::preprocessor(projector, &vocabulary)?);
+        let preprocessor = config::preprocessor(&text, projector, &vocabulary)?;
+        if text.architecture == Architecture::Glm5Next {
+            let video = glm5_next::video_preprocessor(preprocessor.clone());
+            put("video_preprocessor_config.json", video);
+        }
+        put("preprocessor_config.json", preprocessor);
     }
     let files = Files::Unpacked { origin: path.to_owned(), contents: contents.into() };
     let taken = tensors::taken(&text, projector)?;
@@ -99,22 +107,27 @@ fn lower_name(path: &Path) -> String {
 /// Whether a projector that lies beside a model is likely to be of this model.
 fn fits(projector: &Gguf, text: &Gguf) -> bool {
     let sections = text.metadata().any(|(key, _)| key.ends_with(".rope.dimension_sections"));
-    sections && check_projector(projector, text).is_ok()
+    let next = text_of(text, "general.architecture") == Some("glm5-next");
+    (sections || next) && check_projector(projector, text).is_ok()
+}
+
+fn text_of<'a>(gguf: &'a Gguf, key: &str) -> Option<&'a str> {
+    gguf.get(key).and_then(GgufValue::as_text)
 }
 
 /// Checks that `projector` is one of the family's and makes rows as wide as the model's.
 fn check_projector(projector: &Gguf, text: &Gguf) -> Result<(), FusionError> {
-    let text_of = |gguf: &Gguf, key| gguf.get(key).and_then(GgufValue::as_text).map(str::to_owned);
     let kind = text_of(projector, "clip.projector_type")
         .or_else(|| text_of(projector, "clip.vision.projector_type"));
-    if kind.as_deref() != Some("glm4v") {
+    let architecture = text_of(text, "general.architecture").unwrap_or_default();
+    let expected = if architecture == "glm5-next" { "glm5v" } else { "glm4v" };
+    if kind != Some(expected) {
         let reason = format!(
-            "a projector of type {kind:?}, expected \"glm4v\"; give the model's own mmproj file"
+            "a projector of type {kind:?}, expected {expected:?}; give the model's own mmproj file"
         );
         return Err(bad(projector, reason));
     }
     let width = projector.require("clip.vision.projection_dim", GgufValue::as_usize)?;
-    let architecture = text_of(text, "general.architecture").unwrap_or_default();
     let key = format!("{architecture}.embedding_length");
     let hidden = text.require(&key, GgufValue::as_usize)?;
     if width != hidden {
@@ -135,6 +148,7 @@ impl<'a> Text<'a> {
             "chatglm" => Architecture::ChatGlm,
             "glm4" => Architecture::Glm4,
             "glm4moe" => Architecture::Glm4Moe,
+            "glm5-next" => Architecture::Glm5Next,
             "clip" => {
                 let reason = "this is a projector; give the model's own file as --model, and \
                               this one as --mmproj";
@@ -142,27 +156,16 @@ impl<'a> Text<'a> {
             }
             _ => {
                 let (file, model_type) = (gguf.file().to_owned(), name.to_owned());
-                let supported = "chatglm, glm4, glm4moe".to_owned();
+                let supported = "chatglm, glm4, glm4moe, glm5-next".to_owned();
                 return Err(FusionError::UnsupportedModel { file, model_type, supported });
             }
         };
         let number = |key: &str| number(gguf, &format!("{name}.{key}"));
         let optional = |key: &str| gguf.get(&format!("{name}.{key}"));
-        let heads = number("attention.head_count")?;
-        let head_dim = match optional("attention.key_length").and_then(GgufValue::as_usize) {
-            Some(head_dim) => head_dim,
-            // Not all converters write it; the output projection is as wide as all heads.
-            None => {
-                let output = gguf.tensor("blk.0.attn_output.weight");
-                let width = output.and_then(|entry| entry.shape.last()).copied().unwrap_or(0);
-                width.checked_div(heads).unwrap_or(0)
-            }
+        let (head_dim, rotated) = match architecture {
+            Architecture::Glm5Next => (number("attention.key_length_mla")?, 0),
+            _ => heads(gguf, name)?,
         };
-        let rotated = number("rope.dimension_count")?;
-        if head_dim == 0 || rotated == 0 || rotated > head_dim {
-            let reason = format!("{rotated} of a head's {head_dim} channels cannot turn");
-            return Err(bad(gguf, reason));
-        }
         let blocks = number("block_count")?;
         let extra = optional("nextn_predict_layers").and_then(GgufValue::as_usize).unwrap_or(0);
         let Some(layers) = blocks.checked_sub(extra) else {
@@ -182,6 +185,7 @@ impl<'a> Text<'a> {
             Architecture::ChatGlm if has(gguf, "blk.0.attn_qkv.weight") => "chatglm",
             Architecture::ChatGlm => "glm",
             Architecture::Glm4Moe => "glm4v_moe",
+            Architecture::Glm5Next => "glm5_next",
             Architecture::Glm4 if sections.is_none() => "glm4",
             Architecture::Glm4 if ocr => "glm_ocr",
             Architecture::Glm4 => "glm4v",
@@ -203,9 +207,29 @@ impl<'a> Text<'a> {
             Architecture::ChatGlm => "chatglm",
             Architecture::Glm4 => "glm4",
             Architecture::Glm4Moe => "glm4moe",
+            Architecture::Glm5Next => "glm5-next",
         };
         format!("{name}.{key}")
     }
+}
+
+/// The width of a head, and how many of its channels turn.
+fn heads(gguf: &Gguf, architecture: &str) -> Result<(usize, usize), FusionError> {
+    let key = |key: &str| format!("{architecture}.{key}");
+    let heads = number(gguf, &key("attention.head_count"))?;
+    let head_dim = gguf.get(&key("attention.key_length")).and_then(GgufValue::as_usize);
+    // Not all converters write it; the output projection is as wide as all heads.
+    let head_dim = head_dim.unwrap_or_else(|| {
+        let output = gguf.tensor("blk.0.attn_output.weight");
+        let width = output.and_then(|entry| entry.shape.last()).copied().unwrap_or(0);
+        width.checked_div(heads).unwrap_or(0)
+    });
+    let rotated = number(gguf, &key("rope.dimension_count"))?;
+    if head_dim == 0 || rotated == 0 || rotated > head_dim {
+        let reason = format!("{rotated} of a head's {head_dim} channels cannot turn");
+        return Err(bad(gguf, reason));
+    }
+    Ok((head_dim, rotated))
 }
 
 /// The whole number that a file must have at `key`, of a size that can be computed with.

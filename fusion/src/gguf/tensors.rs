@@ -1,6 +1,6 @@
 //! Which tensor of a GGUF file is which tensor of the checkpoint that it was made from.
 
-use super::{Architecture, Text, bad};
+use super::{Architecture, Text, bad, glm5_next};
 use crate::FusionError;
 use glm4v_weights::{Gguf, Take, Taken};
 
@@ -119,13 +119,20 @@ fn text_tensor(text: &Text<'_>, name: &str, shape: &[usize]) -> Option<Vec<Taken
         _ => {
             let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
             let layer: usize = layer.parse().ok()?;
+            let below = format!("{body}.layers.{layer}");
+            if text.architecture == Architecture::Glm5Next
+                && let Some(own) = glm5_next::layer_tensors(layer, rest, shape)
+            {
+                let own = own.into_iter();
+                let own = own.map(|(name, take)| renamed(format!("{below}.{name}"), take));
+                return Some(source(own.collect()));
+            }
             let (module, end) = rest.rsplit_once('.')?;
             if chat_glm {
                 let module = look_up(CHAT_GLM_LAYER, module)?;
                 return whole(format!("transformer.encoder.layers.{layer}.{module}.{end}"))
                     .map(source);
             }
-            let below = format!("{body}.layers.{layer}");
             if let Some(expert) = module.strip_suffix("_exps").and_then(|m| m.strip_prefix("ffn_"))
             {
                 let experts = 0..shape.first().copied().filter(|&count| count <= MOST_EXPERTS)?;
@@ -153,7 +160,7 @@ fn layer_module(architecture: Architecture, module: &str) -> Option<&'static str
         // attention in the other.
         ("post_attention_norm", Architecture::Glm4Moe) => Some("post_attention_layernorm"),
         ("post_attention_norm", _) => Some("post_self_attn_layernorm"),
-        ("ffn_up", Architecture::Glm4Moe) => Some("mlp.up_proj"),
+        ("ffn_up", Architecture::Glm4Moe | Architecture::Glm5Next) => Some("mlp.up_proj"),
         ("ffn_up", _) => Some("mlp.gate_up_proj"),
         ("exp_probs_b", _) => Some("mlp.gate.e_score_correction_bias"),
         _ => look_up(LAYER, module),
@@ -181,6 +188,7 @@ fn taken_whole(name: String, part: usize) -> Taken {
     Taken { name, part, source: String::new(), take: Take::Whole }
 }
 
-fn look_up(table: &[(&str, &'static str)], module: &str) -> Option<&'static str> {
+/// What a module or a tensor is called in the Hugging Face form, by one of the tables.
+pub(super) fn look_up(table: &[(&str, &'static str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(found, _)| *found == module).map(|(_, name)| *name)
 }

@@ -19,8 +19,6 @@ pub struct Patches {
     pub grid: Grid,
 }
 
-/// The most visual tokens of an image of GLM-5.3-Flash: the default of `Glm5NextImageProcessor`.
-const CANVAS_TOKENS: u64 = 8000;
 /// The most of a video: the default of `Glm5NextVideoProcessor`.
 const VIDEO_CANVAS_TOKENS: u64 = 240_000;
 
@@ -44,6 +42,9 @@ pub struct SmartResizePreprocessor {
 }
 
 impl SmartResizePreprocessor {
+    /// The most visual tokens of an image of GLM-5.3-Flash: the default of `Glm5NextImageProcessor`.
+    pub const CANVAS_TOKENS: u64 = 8000;
+
     /// For stills, from `preprocessor_config.json`.
     ///
     /// # Errors
@@ -57,7 +58,7 @@ impl SmartResizePreprocessor {
     /// # Errors
     /// As [`SmartResizePreprocessor::for_images`].
     pub fn for_padded_images(config: &PreprocessorConfig) -> Result<Self, VisionError> {
-        Self::new(config, Fit::Pad(config.canvas_rule(CANVAS_TOKENS)?))
+        Self::new(config, Fit::Pad(config.canvas_rule(Self::CANVAS_TOKENS)?))
     }
 
     /// For videos of GLM-5.3-Flash, as [`SmartResizePreprocessor::for_padded_images`].

@@ -1,7 +1,8 @@
 //! Tensors of a GGUF file that a checkpoint has under other names, and maybe in other forms.
 
+use super::computed::Computed;
 use super::{Order, TensorInfo};
-use crate::{Gguf, WeightsError};
+use crate::{Gguf, GgufEntry, WeightsError};
 
 /// A tensor that a GGUF file has under another name, and maybe in another form.
 #[derive(Clone, Debug)]
@@ -35,11 +36,17 @@ pub enum Take {
     },
     /// It and another of the same form, `(out, c, y, x)` both, as `(out, c, 2, y, x)`.
     WithSecond(String),
+    /// The logarithm of the negative of each number, in f32; all must be below 0.
+    LogOfNegative,
+    /// A key matrix for each head that has been turned over, `(heads, rank, keys)`, and the values'
+    /// matrices from the tensor of this name, `(heads, values, rank)`, as the one matrix
+    /// `(heads · (keys + values), rank)` in f32 that has each head's keys before its values.
+    KeysAndValues(String),
 }
 
-/// What a checkpoint says about a tensor that is taken from a GGUF file; `part` is of that file's
-/// own parts.
-pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsError> {
+/// What a checkpoint says about a tensor that is taken from a GGUF file, whose own first part is
+/// part `before` of the checkpoint.
+pub(super) fn take(gguf: &Gguf, taken: &Taken, before: usize) -> Result<TensorInfo, WeightsError> {
     let bad = |reason: String| WeightsError::BadGguf { file: gguf.file().to_owned(), reason };
     let missing = |name: &str| bad(format!("tensor `{name}` is missing"));
     let stored = gguf.tensor(&taken.source).ok_or_else(|| missing(&taken.source))?;
@@ -50,7 +57,7 @@ pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsErro
         dtype: stored.stored,
         file: gguf.file_of(stored).to_owned(),
         bytes: range.len(),
-        part: stored.part,
+        part: before + stored.part,
         shape: shape.clone(),
         range: range.clone(),
         order: Order::AsStored,
@@ -89,7 +96,7 @@ pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsErro
             let second = gguf.tensor(name).ok_or_else(|| missing(name))?;
             let alike = (&second.shape, second.stored, second.part);
             let ([out, channels, y, x], true) =
-                (shape.as_slice(), alike == (&shape, info.dtype, info.part))
+                (shape.as_slice(), alike == (&shape, info.dtype, stored.part))
             else {
                 return Err(unfit(format!("and `{name}` are no two slices of one kernel")));
             };
@@ -101,8 +108,50 @@ pub(super) fn take(gguf: &Gguf, taken: &Taken) -> Result<TensorInfo, WeightsErro
             info.bytes *= 2;
             info.order = Order::InTurn { piece, second: second.range.clone() };
         }
+        Take::LogOfNegative => {
+            let computed = Computed::LogOfNegative { stored: stored.stored };
+            let numbers = gguf.bytes_of(stored).and_then(|bytes| computed.apply(bytes, None));
+            let finite = |bytes: &[u8; 4]| f32::from_le_bytes(*bytes).is_finite();
+            if !numbers.is_some_and(|numbers| numbers.as_chunks().0.iter().all(finite)) {
+                return Err(unfit("has numbers that are not below 0".to_owned()));
+            }
+            info.computed(computed);
+        }
+        Take::KeysAndValues(name) => {
+            let values = gguf.tensor(name).ok_or_else(|| missing(name))?;
+            let Some((computed, shape)) = keys_and_values(stored, values, before) else {
+                let reason = format!("and `{name}` of {:?} are no keys and values", values.shape);
+                return Err(unfit(reason));
+            };
+            info.shape = shape;
+            info.bytes += values.range.len();
+            info.computed(computed);
+        }
     }
     Ok(info)
+}
+
+/// How two tensors become one of keys and values, and its shape, when theirs fit.
+fn keys_and_values(
+    keys: &GgufEntry,
+    values: &GgufEntry,
+    before: usize,
+) -> Option<(Computed, Vec<usize>)> {
+    let ([heads, rank, key_dim], [value_heads, value_dim, value_rank]) =
+        (*keys.shape.as_slice().first_chunk()?, *values.shape.as_slice().first_chunk()?);
+    let fits = keys.shape.len() == 3 && values.shape.len() == 3;
+    if !fits || (heads, rank) != (value_heads, value_rank) {
+        return None;
+    }
+    let rows = heads.checked_mul(key_dim.checked_add(value_dim)?)?;
+    let computed = Computed::KeysAndValues {
+        heads,
+        rank,
+        keys: (keys.stored, key_dim),
+        values: (values.stored, value_dim),
+        second: (before + values.part, values.range.clone()),
+    };
+    Some((computed, vec![rows, rank]))
 }
 
 /// Where row `row`, its head in pairs, is when the head's first `rotated` rows are in halves.

@@ -83,6 +83,11 @@ impl Gguf {
         self.files.get(entry.part).map_or(self.file(), String::as_str)
     }
 
+    /// The bytes of a tensor as they are stored.
+    pub(crate) fn bytes_of(&self, entry: &GgufEntry) -> Option<&[u8]> {
+        self.bytes.get(entry.part)?.get(entry.range.clone())
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&GgufValue> {
         self.metadata.get(key)

@@ -1,6 +1,9 @@
 //! GGUF headers that lie, written from the format's description and not with the crate under test.
 
-use glm4v_weights::{Gguf, WeightsError};
+use glm4v_weights::{
+    Checkpoint, Files, Gguf, GgufTensor, GgufWriter, StoredDtype, StoredType, Take, Taken,
+    WeightsError,
+};
 use std::fs::File;
 use std::io::Write;
 
@@ -77,4 +80,57 @@ fn arrays_in_arrays_end_somewhere() {
     let nested = array(9, 1).repeat(100_000);
     let told = open(&[header(0, 1), key(9), nested], 1_300_000);
     assert!(told.contains("key `a`") && told.contains("deeper"), "{told}");
+}
+
+/// What is said of taking tensor `a` in the form `take` from a file with these tensors in f32.
+fn taken(tensors: &[(&str, &[usize], &[f32])], take: Take) -> Result<Vec<f32>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let entry = |&(name, shape, _): &(&str, &[usize], &[f32])| GgufTensor {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        stored: StoredType::Plain(StoredDtype::F32),
+    };
+    let entries = tensors.iter().map(entry).collect();
+    let mut writer = GgufWriter::new(File::create(&path).unwrap(), &[], entries).unwrap();
+    for (_, _, numbers) in tensors {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        writer.tensor(&bytes).unwrap();
+    }
+    writer.finish().unwrap();
+    let gguf = Gguf::open(&path).unwrap();
+    let (name, source) = ("b".to_owned(), "a".to_owned());
+    let taken = Taken { name, part: 0, source, take };
+    let checkpoint = Checkpoint::from_gguf(Files::Embedded(&[]), &[gguf], &[taken]);
+    let checkpoint = checkpoint.map_err(|error| error.to_string())?;
+    let tensor = checkpoint.tensors().next().unwrap();
+    let bytes = checkpoint.bytes(tensor).unwrap();
+    assert_eq!(bytes.len(), 4 * tensor.shape.iter().product::<usize>());
+    Ok(bytes.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number)).collect())
+}
+
+#[test]
+fn numbers_that_have_no_logarithm_are_refused() {
+    let log = |numbers: &[f32]| taken(&[("a", &[2], numbers)], Take::LogOfNegative);
+    assert_eq!(log(&[-1.0, -0.5]).unwrap(), [0.0, 0.5f32.ln()]);
+    for numbers in [[-1.0, 0.0], [-1.0, 0.5], [f32::NAN, -1.0], [f32::NEG_INFINITY, -1.0]] {
+        let told = log(&numbers).unwrap_err();
+        assert!(told.contains("model.gguf") && told.contains("tensor `a`"), "{told}");
+        assert!(told.contains("not below 0"), "{told}");
+    }
+}
+
+#[test]
+fn keys_without_their_values_are_refused() {
+    let keys: (&str, &[usize], &[f32]) = ("a", &[1, 2, 1], &[1.0, 2.0]);
+    let both = |values: &[(&str, &[usize], &[f32])]| {
+        let tensors: Vec<_> = [keys].iter().chain(values).copied().collect();
+        taken(&tensors, Take::KeysAndValues("v".to_owned()))
+    };
+    assert_eq!(both(&[("v", &[1, 1, 2], &[3.0, 4.0])]).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    assert!(both(&[]).unwrap_err().contains("tensor `v` is missing"));
+    for shape in [[2, 1, 1].as_slice(), &[1, 2, 1], &[1, 2], &[1, 1, 1, 2]] {
+        let told = both(&[("v", shape, &[3.0, 4.0])]).unwrap_err();
+        assert!(told.contains("tensor `a`") && told.contains("no keys and values"), "{told}");
+    }
 }

@@ -1,8 +1,9 @@
 //! The metadata of the files, in the keys that llama.cpp's converter writes.
 
-use super::Pair;
 use super::plan::Plan;
+use super::{Pair, glm5_next};
 use crate::FusionError;
+use crate::family::glm5_next::SWIGLU_LIMIT;
 use glm4v_language::GenerationConfig;
 use glm4v_vision::{Glm4vVisionConfig, PreprocessorConfig};
 use glm4v_weights::{BlockType, Checkpoint, Files, GgufValue, StoredDtype, StoredType};
@@ -16,15 +17,15 @@ const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 
 /// Metadata in the order in which it is written.
-struct Pairs(Vec<Pair>);
+pub(super) struct Pairs(Vec<Pair>);
 
 impl Pairs {
-    fn put(&mut self, key: impl Into<String>, value: impl Into<GgufValue>) {
+    pub(super) fn put(&mut self, key: impl Into<String>, value: impl Into<GgufValue>) {
         self.0.push((key.into(), value.into()));
     }
 
     /// A size; those of models fit 32 bits.
-    fn size(&mut self, key: impl Into<String>, size: usize) {
+    pub(super) fn size(&mut self, key: impl Into<String>, size: usize) {
         self.put(key, u32::try_from(size).unwrap_or(u32::MAX));
     }
 
@@ -75,12 +76,17 @@ pub(super) fn text(
     pairs.size(key("embedding_length"), decoder.hidden_size);
     pairs.size(key("feed_forward_length"), decoder.intermediate_size);
     pairs.size(key("attention.head_count"), decoder.heads);
-    pairs.size(key("attention.head_count_kv"), decoder.kv_heads);
-    pairs.size(key("attention.key_length"), decoder.head_dim);
-    pairs.size(key("attention.value_length"), decoder.head_dim);
     pairs.put(key("attention.layer_norm_rms_epsilon"), decoder.norm_eps as f32);
-    pairs.put(key("rope.freq_base"), decoder.rotary.base as f32);
-    pairs.size(key("rope.dimension_count"), decoder.rotary.rotated);
+    match &decoder.hybrid {
+        Some(hybrid) => glm5_next::text(&mut pairs, decoder, hybrid),
+        None => {
+            pairs.size(key("attention.head_count_kv"), decoder.kv_heads);
+            pairs.size(key("attention.key_length"), decoder.head_dim);
+            pairs.size(key("attention.value_length"), decoder.head_dim);
+            pairs.put(key("rope.freq_base"), decoder.rotary.base as f32);
+            pairs.size(key("rope.dimension_count"), decoder.rotary.rotated);
+        }
+    }
     if let Some(yarn) = &decoder.rotary.yarn {
         pairs.put(key("rope.scaling.type"), "yarn");
         pairs.put(key("rope.scaling.factor"), yarn.factor as f32);
@@ -228,6 +234,7 @@ fn template(files: &Files) -> Result<Option<String>, FusionError> {
 /// The projector's.
 pub(super) fn tower(
     checkpoint: &Checkpoint,
+    plan: &Plan,
     form: StoredType,
     name: &str,
 ) -> Result<Vec<Pair>, FusionError> {
@@ -241,7 +248,8 @@ pub(super) fn tower(
         files.read_json("preprocessor_config.json")?.unwrap_or_default();
     let mut pairs = Pairs::general("clip", "mmproj", name, form);
     pairs.put("clip.has_vision_encoder", true);
-    pairs.put("clip.projector_type", "glm4v");
+    let next = plan.decoder.hybrid.is_some();
+    pairs.put("clip.projector_type", if next { "glm5v" } else { "glm4v" });
     pairs.put("clip.use_silu", true);
     let key = |key: &str| format!("clip.vision.{key}");
     pairs.size(key("projection_dim"), config.out_hidden_size);
@@ -258,6 +266,10 @@ pub(super) fn tower(
     {
         let values = values.map(GgufValue::F32).to_vec();
         pairs.put(key(name), GgufValue::Array(values));
+    }
+    if next {
+        let limit = config.swiglu_limit.unwrap_or(SWIGLU_LIMIT);
+        glm5_next::tower(&mut pairs, &config, &preprocessor, limit);
     }
     Ok(pairs.0)
 }

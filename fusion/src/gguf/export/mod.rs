@@ -1,5 +1,6 @@
 //! Checkpoints as GGUF files that llama.cpp loads, their matrices quantised by a recipe.
 
+mod glm5_next;
 mod metadata;
 mod plan;
 
@@ -9,7 +10,7 @@ use glm4v_weights::{
     Checkpoint, GgufTensor, GgufValue, GgufWriter, StoredDtype, StoredType, WeightsError, quantise,
     to_plain_bytes,
 };
-use plan::Planned;
+use plan::{Order, Planned};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn export(
     }
     let mut parts = vec![(path, &plan.text, metadata::text(checkpoint, &plan, form, &name)?)];
     if let (Some(path), Some(tower)) = (&mmproj, &plan.tower) {
-        parts.push((path, tower, metadata::tower(checkpoint, form, &name)?));
+        parts.push((path, tower, metadata::tower(checkpoint, &plan, form, &name)?));
     }
     let header = |planned: &Planned| GgufTensor {
         name: planned.name.clone(),
@@ -123,6 +124,12 @@ fn stored_as(planned: &Planned, form: StoredType) -> StoredType {
     let f32 = StoredType::Plain(StoredDtype::F32);
     let Some(source) = planned.sources.first() else { return f32 };
     match form {
+        // Kept as numbers, as llama.cpp's quantiser keeps them.
+        StoredType::Blocks(_)
+            if matches!(planned.order, Order::Keys { .. } | Order::Values { .. }) =>
+        {
+            f32
+        }
         StoredType::Blocks(blocks) => match loaded_as(source, Some(blocks), f32) {
             stored @ StoredType::Blocks(_) => stored,
             StoredType::Plain(_) => f32,
@@ -154,7 +161,7 @@ fn content(
             file: source.file.clone(),
             source: Box::new(source_error),
         };
-        let converted = converted.map_err(failed)?;
+        let converted = planned.order.finish(converted.map_err(failed)?);
         if content.is_empty() {
             content = converted;
         } else {

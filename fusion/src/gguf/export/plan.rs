@@ -1,11 +1,15 @@
 //! Which tensors of a checkpoint become which tensors of the files.
 
+use super::glm5_next;
 use crate::FusionError;
 use crate::family::model_type;
 use crate::gguf::tensors::{CHAT_GLM_LAYER, LAYER, TOWER, TOWER_BLOCK};
-use glm4v_language::{ChatGlmConfig, DecoderConfig, TextConfig, TextFamily, YarnConfig};
+use glm4v_language::{
+    ChatGlmConfig, DecoderConfig, Glm5NextTextConfig, TextConfig, TextFamily, YarnConfig,
+};
 use glm4v_weights::{Checkpoint, Files, TensorInfo};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 
 /// A tensor to be written.
@@ -27,6 +31,18 @@ pub(super) enum Order {
     },
     /// One of the two frames of a kernel `(out, channels, 2, y, x)`.
     Frame(usize),
+    /// Of each head's rows `(keys + values, rank)`, those of keys, turned over.
+    Keys {
+        keys: usize,
+        values: usize,
+    },
+    /// The same, those of values.
+    Values {
+        keys: usize,
+        values: usize,
+    },
+    /// `−e^x` of each number, in f32.
+    NegativeExp,
 }
 
 /// All that is written.
@@ -58,28 +74,19 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         "glm4v" | "glm46v" => ("glm4", Some(TextFamily::Glm4v)),
         "glm_ocr" => ("glm4", Some(TextFamily::GlmOcr)),
         "glm4v_moe" => ("glm4moe", Some(TextFamily::Glm4vMoe)),
+        "glm5_next" => ("glm5-next", None),
         _ => return Err(no_form(files, format!("model_type \"{model_type}\""))),
     };
-    if family.is_none() && config.vision_config.is_some() {
+    if architecture == "chatglm" && family.is_none() && config.vision_config.is_some() {
         let what = "the tower of GLM-4V-9B (load it with --quant instead)";
         return Err(no_form(files, what.to_owned()));
     }
-    let decoder = match family {
-        None => DecoderConfig::from(&crate::family::config::<ChatGlmConfig>(files)?),
-        Some(family) => {
-            let text: TextConfig = match config.text_config {
-                Some(text) => {
-                    let file = files.describe("config.json");
-                    serde_json::from_value(text).map_err(|error| FusionError::Reference {
-                        file,
-                        reason: format!("text_config: {error}"),
-                    })?
-                }
-                None => crate::family::config(files)?,
-            };
-            text.decoder(family, config.tie_word_embeddings)?
-        }
-    };
+    let decoder = decoder(files, architecture, family, &config)?;
+    if let Some(hybrid) = &decoder.hybrid
+        && let Some(what) = glm5_next::has_no_form(&decoder, hybrid)
+    {
+        return Err(no_form(files, what));
+    }
     if decoder.rotary.yarn.as_ref().is_some_and(|yarn| !has_usual_attention(yarn)) {
         return Err(no_form(files, "`rope_scaling` that attends in its own way".to_owned()));
     }
@@ -88,7 +95,12 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         plan.tower = Some(Vec::new());
     }
     let mut experts: Vec<(String, Vec<TensorInfo>)> = Vec::new();
+    let hybrid = plan.decoder.hybrid.clone();
+    let hybrid = hybrid.as_ref();
     for tensor in checkpoint.tensors() {
+        if is_left_out(&plan, &tensor.name) {
+            continue;
+        }
         if let Some(name) = tower_name(&tensor.name) {
             add_tower(plan.tower.get_or_insert_default(), name, tensor);
         } else if let Some((name, expert)) = expert_name(&tensor.name) {
@@ -102,6 +114,10 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
                 }
                 None => experts.push((name, vec![tensor.clone(); expert + 1])),
             }
+        } else if let Some(planned) =
+            hybrid.and_then(|hybrid| glm5_next::planned(&plan.decoder, hybrid, tensor))
+        {
+            plan.text.extend(planned);
         } else if let Some(name) = text_name(&plan, &tensor.name) {
             let order = match plan.decoder.rotary.sections.is_some() && architecture == "glm4" {
                 true if name.contains(".attn_q.") || name.contains(".attn_k.") => Order::Halves {
@@ -112,7 +128,7 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
             };
             let (shape, sources) = (tensor.shape.clone(), vec![tensor.clone()]);
             plan.text.push(Planned { name, shape, sources, order });
-        } else if !is_left_out(&plan, &tensor.name) {
+        } else {
             return Err(no_form(files, format!("tensor `{}`", tensor.name)));
         }
     }
@@ -129,6 +145,31 @@ pub(super) fn plan(checkpoint: &Checkpoint) -> Result<Plan, FusionError> {
         plan.text.push(Planned { name, shape, sources, order: Order::AsStored });
     }
     Ok(plan)
+}
+
+fn decoder(
+    files: &Files,
+    architecture: &str,
+    family: Option<TextFamily>,
+    config: &Config,
+) -> Result<DecoderConfig, FusionError> {
+    let tied = config.tie_word_embeddings;
+    Ok(match family {
+        None if architecture == "glm5-next" => {
+            text_config::<Glm5NextTextConfig>(files, config)?.decoder(tied)?
+        }
+        None => DecoderConfig::from(&crate::family::config::<ChatGlmConfig>(files)?),
+        Some(family) => text_config::<TextConfig>(files, config)?.decoder(family, tied)?,
+    })
+}
+
+/// The decoder's part of `config.json`, which is all of it for text models.
+fn text_config<T: DeserializeOwned>(files: &Files, config: &Config) -> Result<T, FusionError> {
+    let Some(text) = &config.text_config else { return crate::family::config(files) };
+    T::deserialize(text).map_err(|error| FusionError::Reference {
+        file: files.describe("config.json"),
+        reason: format!("text_config: {error}"),
+    })
 }
 
 /// Whether attention is scaled as GGUF's readers do by themselves.
@@ -228,7 +269,8 @@ fn is_left_out(plan: &Plan, name: &str) -> bool {
         || name.contains("rotary_pos_emb")
 }
 
-fn reversed(table: &[(&'static str, &str)], module: &str) -> Option<&'static str> {
+/// llama.cpp's name, by one of the tables.
+pub(super) fn reversed(table: &[(&'static str, &str)], module: &str) -> Option<&'static str> {
     table.iter().find(|(_, name)| *name == module).map(|(found, _)| *found)
 }
 
@@ -242,7 +284,20 @@ impl Order {
         };
         let rows = source.shape.first().copied().unwrap_or(1);
         match *self {
-            Self::AsStored => Cow::Borrowed(bytes),
+            Self::AsStored | Self::NegativeExp => Cow::Borrowed(bytes),
+            Self::Keys { keys, values } => {
+                let (head, rank) = (keys + values, source.shape.last().copied().unwrap_or(1));
+                let heads = 0..rows / head.max(1);
+                let places = heads.flat_map(|i| {
+                    let rows = i * head..i * head + keys;
+                    (0..rank).flat_map(move |at| rows.clone().map(move |row| row * rank + at))
+                });
+                pieces(rows * rank, &mut { places })
+            }
+            Self::Values { keys, values } => {
+                let head = keys + values;
+                pieces(rows, &mut (0..rows).filter(|row| row % head.max(1) >= keys))
+            }
             Self::Halves { head, rotated } => pieces(
                 rows,
                 &mut (0..rows).map(|row| {
@@ -261,5 +316,12 @@ impl Order {
                 pieces(2 * kernels, &mut (0..kernels).map(|kernel| 2 * kernel + frame))
             }
         }
+    }
+
+    /// What is written for numbers in this order that have been converted.
+    pub(super) fn finish(&self, converted: Vec<u8>) -> Vec<u8> {
+        let Self::NegativeExp = self else { return converted };
+        let numbers = converted.as_chunks().0.iter().map(|number| f32::from_le_bytes(*number));
+        numbers.flat_map(|number| (-number.exp()).to_le_bytes()).collect()
     }
 }
