@@ -164,9 +164,11 @@ unsafe fn tile_blocks<B: Octets, const R: usize>(rows: &[u32], panel: &[Line], t
                 // Lines are read in the order in which they lie, which is all that takes time here.
                 multiply_step::<B, R, OCTETS>(row, step.as_ptr(), 0, &mut sums);
             } else {
-                for octet in 0..OCTETS {
-                    multiply_step::<B, R, 1>(row, step.as_ptr(), octet, &mut sums);
-                }
+                // Written out, so that the sums stay in registers.
+                multiply_step::<B, R, 1>(row, step.as_ptr(), 0, &mut sums);
+                multiply_step::<B, R, 1>(row, step.as_ptr(), 1, &mut sums);
+                multiply_step::<B, R, 1>(row, step.as_ptr(), 2, &mut sums);
+                multiply_step::<B, R, 1>(row, step.as_ptr(), 3, &mut sums);
             }
             row = row.add(row_words::<B>() * R);
         }

@@ -30,9 +30,11 @@ impl Octets for Q8_0 {
         octet: usize,
     ) -> [[__m256i; O]; R] {
         // SAFETY: as the caller vouches.
-        match R {
-            1 => unsafe { nibble_dots::<Self, R, O>(place, octet) },
-            _ => unsafe { signed_dots::<Self, R, O>(place, octet) },
+        unsafe {
+            match R {
+                1 => nibble_dots::<Self, R, O>(place, octet),
+                _ => signed_dots::<Self, R, O>(place, octet),
+            }
         }
     }
 }
