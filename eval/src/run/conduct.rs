@@ -330,7 +330,7 @@ impl State<'_> {
         let failed = self.tally.failures.len();
         if failed >= HOPELESS && self.tally.answered == 0 {
             let reason =
-                format!("the first {failed} questions all failed, the last because: {reason}");
+                format!("the first {HOPELESS} questions all failed, the last because: {reason}");
             return Err(EvalError::Unusable { reason });
         }
         Ok(())
