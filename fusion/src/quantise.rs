@@ -8,6 +8,9 @@
 //!   straight into a row or a logit.
 //! - Norms, biases, routers, position tables, class embeddings and convolutions stay as they are:
 //!   they are small, or one wrong number in them is felt everywhere.
+//! - Of GLM-5.3-Flash the indexer, the gates of linear attention and what makes the latents stay as
+//!   they are, and what makes queries gets at least `q8_0`, as in llama.cpp: an error there turns
+//!   choices, or is remembered.
 //! - Rows that are no whole number of blocks get a type with smaller blocks and no fewer bits
 //!   (`q4_k` → `q5_0`, `q5_k` → `q5_1`, `q6_k` → `q8_0`), as in llama.cpp; rows that are no
 //!   multiple of 32 numbers stay as they are.
@@ -32,14 +35,28 @@ pub fn recipe(quantisation: Quantisation) -> Recipe {
     Recipe { blocks: quantisation.blocks(), int8, choose }
 }
 
-/// Parts of names whose matrices stay as they are.
-const KEPT: [&str; 4] = ["mlp.gate.weight", "position_embedding", "eh_proj", "rotary_pos_emb"];
+/// Parts of names whose matrices stay as they are; the second half is of GLM-5.3-Flash.
+const KEPT: [&str; 9] = [
+    "mlp.gate.weight",
+    "position_embedding",
+    "eh_proj",
+    "rotary_pos_emb",
+    "self_attn.indexer.",
+    "self_attn.f_",
+    "self_attn.g_",
+    "self_attn.b_proj",
+    "self_attn.kv_a_proj",
+];
+/// Parts of names of what makes queries in GLM-5.3-Flash.
+const QUERIES: [&str; 2] = ["self_attn.q_a_proj", "self_attn.q_b_proj"];
 /// Parts of names of embedding tables and heads, in both forms of checkpoints.
 const TABLES: [&str; 5] =
     ["embed_tokens", "word_embeddings", "lm_head", "output_layer", "shared_head.head"];
 
 /// Embedding tables and heads get no fewer bits than this.
 const LEAST_OF_TABLES: BlockType = BlockType::Q6K;
+/// [`QUERIES`] get no fewer bits than this.
+const LEAST_OF_QUERIES: BlockType = BlockType::Q8_0;
 
 /// The form of embedding tables and heads beside layers of a form.
 pub(crate) fn of_tables(layers: Quantisation) -> Quantisation {
@@ -54,8 +71,14 @@ fn choose(blocks: BlockType, name: &str, shape: &[usize]) -> Option<BlockType> {
     if !name.ends_with(".weight") || KEPT.iter().any(|kept| name.contains(kept)) {
         return None;
     }
-    let table = TABLES.iter().any(|table| name.contains(table));
-    let wanted = if table { blocks.max(LEAST_OF_TABLES) } else { blocks };
+    let is_of = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    let wanted = if is_of(&TABLES) {
+        blocks.max(LEAST_OF_TABLES)
+    } else if is_of(&QUERIES) {
+        blocks.max(LEAST_OF_QUERIES)
+    } else {
+        blocks
+    };
     [wanted, with_smaller_blocks(wanted)]
         .into_iter()
         .find(|blocks| width > 0 && width.is_multiple_of(blocks.block_size()))
@@ -120,6 +143,10 @@ mod tests {
             (Q4_0, "lm_head.weight", vec![9, 96], Some(Q8_0)),
             (Q8_0, "lm_head.weight", vec![9, 256], Some(Q8_0)),
             (Q4K, "model.layers.1.mlp.gate.weight", vec![8, 256], None),
+            (Q4K, "model.layers.1.self_attn.indexer.wq_b.weight", vec![8, 256], None),
+            (Q4K, "model.layers.1.self_attn.f_a_proj.weight", vec![8, 256], None),
+            (Q4K, "model.layers.1.self_attn.q_b_proj.weight", vec![8, 256], Some(Q8_0)),
+            (Q4K, "model.layers.1.self_attn.q_proj.weight", vec![8, 256], Some(Q4K)),
             (Q4K, "model.visual.embeddings.position_embedding.weight", vec![64, 256], None),
             (Q4K, "model.visual.downsample.weight", vec![256, 256, 2, 2], None),
             (Q4K, "model.layers.0.input_layernorm.weight", vec![256], None),
