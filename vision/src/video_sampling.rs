@@ -52,7 +52,7 @@ pub enum FrameSampler {
 
 impl FrameSampler {
     /// The indices of the chosen frames, rising, an even number of them: an odd last one is
-    /// repeated. `Glm46v` chooses none from a video too short for its rate.
+    /// repeated. `Glm46v` and `Glm5Next` choose none from a video too short for their rates.
     ///
     /// # Errors
     /// [`VisionError::BadVideoMetadata`] when a number of the metadata or sampler cannot be.

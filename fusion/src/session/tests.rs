@@ -127,7 +127,6 @@ fn a_recurrent_state_keeps_the_pictures_rows_for_other_questions() {
         let pictures = end_of_visuals(&row_sources(&prompt));
         assert_eq!(session.cache.marks(), [pictures, prompt.rows()]);
         session.step(&model, 7).unwrap();
-        // A cache that lost the picture must show: its rows are not run again.
         let mut forked = session.fork().unwrap();
         forked.go_back(pictures + 1).unwrap();
         assert_eq!((forked.len(), forked.cache.len()), (pictures, pictures));
@@ -229,4 +228,21 @@ fn a_cancelled_prefill_ends() {
     let prompt = prompt(&model, &[], "What?");
     let result = Session::new(model.decoder()).prefill(&model, &prompt, &cancel);
     assert!(matches!(result, Err(FusionError::Cancelled)));
+}
+
+#[test]
+fn the_rows_of_a_picture_are_not_run_again() {
+    let model = model("glm5_next");
+    let picture = picture(&model);
+    let twice = VisualTokens::picture((picture.rows() * 2.0).unwrap(), picture.grid());
+    let other = prompt(&model, &[twice], "What is it made of, and why?");
+    let fresh = prefill(&mut Session::new(model.decoder()), &model, &other);
+    // A state that claims to be of the other picture, and is of this one, must show.
+    let mut session = Session::new(model.decoder());
+    prefill(&mut session, &model, &prompt(&model, &[picture], "What is it?"));
+    let sources = row_sources(&other);
+    let pictures = end_of_visuals(&sources);
+    session.rows[..pictures].copy_from_slice(&sources[..pictures]);
+    let found = prefill(&mut session, &model, &other);
+    assert!(found.iter().zip(&fresh).any(|(a, b)| (a - b).abs() > 0.1));
 }

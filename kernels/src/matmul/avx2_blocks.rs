@@ -11,6 +11,7 @@ use super::pack::Line;
 use super::{Kernel, PANEL, Tile, avx2::write};
 use dots::unsigned_dots;
 pub(super) use dots::{dot_signed, signed};
+use formats::halves;
 
 /// Outputs that a vector holds.
 const LANES: usize = 8;
@@ -99,7 +100,11 @@ trait Octets: Blocks {
     ///
     /// # Safety
     /// `step` must point to the lines of a stored block.
-    unsafe fn factors(step: *const Line, octet: usize) -> __m256;
+    #[target_feature(enable = "avx2,f16c")]
+    unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
+        // SAFETY: in most formats they are the last line.
+        unsafe { halves(step.add(Self::LINES - 1), octet) }
+    }
     /// What those of its block `block` are scaled by besides, where it has several.
     ///
     /// # Safety

@@ -1,5 +1,6 @@
 //! What the tests of this crate share: fixtures and comparison in grey levels.
 
+use glm4v_vision::VideoMetadata;
 use ndarray::{ArrayD, IxDyn};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,21 @@ pub(crate) fn read(path: &str) -> Vec<u8> {
 /// A fixture's JSON.
 pub(crate) fn json(path: &str) -> serde_json::Value {
     serde_json::from_slice(&read(path)).unwrap()
+}
+
+/// The rows of a table in a fixture's JSON.
+pub(crate) fn rows(path: &str, table: &str) -> Vec<serde_json::Value> {
+    json(path)[table].as_array().unwrap().clone()
+}
+
+/// The video of a row about choosing frames, and the indices that the reference chose.
+pub(crate) fn video_and_indices(row: &serde_json::Value) -> (VideoMetadata, Vec<usize>) {
+    let video = VideoMetadata {
+        fps: row["fps"].as_f64().unwrap(),
+        total_frames: row["total_frames"].as_u64().unwrap() as usize,
+        duration: row["duration"].as_f64(),
+    };
+    (video, serde_json::from_value(row["indices"].clone()).unwrap())
 }
 
 /// An f32 tensor of a safetensors fixture.

@@ -1,29 +1,20 @@
 //! What `glm5_next` does with videos, against transformers' own functions.
 
+use crate::common::{rows, video_and_indices};
+use glm4v_vision::VisionError;
 use glm4v_vision::{FrameSampler, Image, PreprocessorConfig, SmartResizePreprocessor};
-use glm4v_vision::{VideoMetadata, VisionError};
-use serde_json::Value;
 
-fn rows(kind: &str) -> Vec<Value> {
-    let text = include_str!("../../../tests/fixtures/glm5_next/reference.json");
-    let all: Value = serde_json::from_str(text).unwrap();
-    all[kind].as_array().unwrap().clone()
-}
+const TABLES: &str = "glm5_next/reference.json";
 
 #[test]
 fn frames_are_chosen_as_the_reference_chooses_them() {
-    for row in rows("frames") {
+    for row in rows(TABLES, "frames") {
         let sampler = FrameSampler::Glm5Next {
             fps: row["target_fps"].as_f64().unwrap(),
             max_duration: row["max_duration"].as_f64().unwrap(),
             max_frames: row["max_frames"].as_u64().unwrap() as usize,
         };
-        let video = VideoMetadata {
-            fps: row["fps"].as_f64().unwrap(),
-            total_frames: row["total_frames"].as_u64().unwrap() as usize,
-            duration: row["duration"].as_f64(),
-        };
-        let expected: Vec<usize> = serde_json::from_value(row["indices"].clone()).unwrap();
+        let (video, expected) = video_and_indices(&row);
         assert_eq!(sampler.choose(&video).unwrap(), expected, "{video:?} {sampler:?}");
     }
 }
@@ -31,7 +22,7 @@ fn frames_are_chosen_as_the_reference_chooses_them() {
 #[test]
 fn frames_are_laid_on_the_references_canvas() {
     let mut refused = 0;
-    for row in rows("sizes") {
+    for row in rows(TABLES, "sizes") {
         let number = |key: &str| row[key].as_u64().unwrap();
         let config = PreprocessorConfig {
             do_normalize: false,

@@ -1,35 +1,25 @@
 //! What `glmga` does differently, against transformers' own functions.
 
-use glm4v_vision::{FrameSampler, PixelLimits, PreprocessorConfig, SmartResizePreprocessor};
-use glm4v_vision::{Image, VideoMetadata};
-use serde_json::Value;
+use crate::common::{rows, video_and_indices};
+use glm4v_vision::{FrameSampler, Image, PixelLimits, PreprocessorConfig, SmartResizePreprocessor};
 
-fn rows(kind: &str) -> Vec<Value> {
-    let text = include_str!("../../../tests/fixtures/glmga/reference.json");
-    let all: Value = serde_json::from_str(text).unwrap();
-    all[kind].as_array().unwrap().clone()
-}
+const TABLES: &str = "glmga/reference.json";
 
 #[test]
 fn frames_are_chosen_as_the_reference_chooses_them() {
-    for row in rows("frames") {
+    for row in rows(TABLES, "frames") {
         let sampler = FrameSampler::Glmga {
             fps: row["target_fps"].as_f64().unwrap(),
             max_frames: row["max_frames"].as_u64().unwrap() as usize,
         };
-        let video = VideoMetadata {
-            fps: row["fps"].as_f64().unwrap(),
-            total_frames: row["total_frames"].as_u64().unwrap() as usize,
-            duration: row["duration"].as_f64(),
-        };
-        let expected: Vec<usize> = serde_json::from_value(row["indices"].clone()).unwrap();
+        let (video, expected) = video_and_indices(&row);
         assert_eq!(sampler.choose(&video).unwrap(), expected, "{video:?}");
     }
 }
 
 #[test]
 fn sides_are_multiples_of_the_expanded_block() {
-    for row in rows("sizes") {
+    for row in rows(TABLES, "sizes") {
         let number = |key: &str| row[key].as_u64().unwrap();
         let config = PreprocessorConfig {
             patch_expand_factor: number("patch_expand_factor") as u32,

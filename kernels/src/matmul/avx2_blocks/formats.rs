@@ -17,12 +17,6 @@ impl Octets for Q8_0 {
         unsafe { load(part.add(2 * word), octet) }
     }
 
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(16), octet) }
-    }
-
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn dots<const R: usize, const O: usize>(
@@ -47,12 +41,6 @@ impl Octets for Q4_0 {
         // SAFETY: 32 inputs start with 8 lines of nibbles.
         unsafe { nibbles(part, word, octet) }
     }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(8), octet) }
-    }
 }
 
 impl Octets for Q5_0 {
@@ -73,12 +61,6 @@ impl Octets for Q5_0 {
             _ => _mm256_srli_epi32::<3>(bits),
         };
         _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi32(0x1010_1010)))
-    }
-
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(10), octet) }
     }
 }
 
@@ -141,12 +123,6 @@ impl Octets for Q6K {
         _mm256_or_si256(low, _mm256_and_si256(moved, _mm256_set1_epi32(0x3030_3030)))
     }
 
-    #[target_feature(enable = "avx2,f16c")]
-    unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
-        // SAFETY: the factor is the last line.
-        unsafe { halves(step.add(8 * Q6K_PART), octet) }
-    }
-
     #[target_feature(enable = "avx2")]
     unsafe fn scales(step: *const Line, block: usize, octet: usize) -> __m256 {
         // SAFETY: each part ends with a line of two times 32 scales.
@@ -191,7 +167,7 @@ unsafe fn nibbles(lines: *const Line, word: usize, octet: usize) -> __m256i {
 /// `line` must point to a line, and `octet` be below [`OCTETS`].
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-unsafe fn halves(line: *const Line, octet: usize) -> __m256 {
+pub(super) unsafe fn halves(line: *const Line, octet: usize) -> __m256 {
     // SAFETY: a line is 4 times 16 bytes.
     unsafe { _mm256_cvtph_ps(_mm_load_si128(line.cast::<__m128i>().add(octet))) }
 }
