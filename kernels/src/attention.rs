@@ -23,6 +23,9 @@ use std::ops::Deref;
 /// over all heads (32 MiB in f32).
 const SCORE_BLOCK: usize = 8 << 20;
 
+/// The fewest queries over a cache whose products may be rounded: more than are decoded together.
+const ROUNDED_QUERIES: usize = 64;
+
 /// Which keys a query may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mask {
@@ -76,14 +79,23 @@ pub fn attention_in(
     }
 }
 
-/// [`attention`] over keys and values as a cache keeps them. Those in bytes become numbers a block
-/// at a time, as they are read.
+/// [`attention_in`] over keys and values as a cache keeps them. Those in bytes become numbers a
+/// block at a time, as they are read. Fewer than [`ROUNDED_QUERIES`] queries are never rounded: what is
+/// decoded must not depend on how many rows are decoded together.
 ///
 /// # Errors
 /// As [`attention`].
-pub fn attention_over(q: &Tensor, k: &KeptRows, v: &KeptRows, mask: Mask) -> Result<Tensor> {
+pub fn attention_over(
+    precision: Precision,
+    q: &Tensor,
+    k: &KeptRows,
+    v: &KeptRows,
+    mask: Mask,
+) -> Result<Tensor> {
+    let few = q.dims().get(1).is_some_and(|queries| *queries < ROUNDED_QUERIES);
+    let precision = if few { Precision::Single } else { precision };
     if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v) {
-        return attention(q, k, v, mask);
+        return attention_in(precision, q, k, v, mask);
     }
     if !(is_f32_on_cpu(q) && k.has_whole_rows() && v.has_whole_rows()) {
         return attention(q, &k.numbers(q.dtype())?, &v.numbers(q.dtype())?, mask);
@@ -92,13 +104,7 @@ pub fn attention_over(q: &Tensor, k: &KeptRows, v: &KeptRows, mask: Mask) -> Res
     let q = with_whole_rows(q)?;
     let (keys, values) = (lock(k), lock(v));
     let sizes = (q.dims3()?, k.dims());
-    computed(
-        Precision::Single,
-        sizes,
-        heads_of(&values_of(&q))?,
-        [kept(&keys)?, kept(&values)?],
-        mask,
-    )
+    computed(precision, sizes, heads_of(&values_of(&q))?, [kept(&keys)?, kept(&values)?], mask)
 }
 
 /// Checks that queries fit keys and values of these sizes.
@@ -345,8 +351,8 @@ mod tests {
             let KeptRows::Bytes { codes, scales } = k.clone() else { panic!("bytes") };
             let codes = codes.transpose(1, 2).unwrap().contiguous().unwrap();
             let otherwise = KeptRows::Bytes { codes: codes.transpose(1, 2).unwrap(), scales };
-            let kept = attention_over(&q, &k, &v, mask).unwrap();
-            let apart = attention_over(&q, &otherwise, &v, mask).unwrap();
+            let kept = attention_over(Precision::Single, &q, &k, &v, mask).unwrap();
+            let apart = attention_over(Precision::Single, &q, &otherwise, &v, mask).unwrap();
             let [k, v] = [k, v].map(|rows| rows.numbers(DType::F32).unwrap());
             let numbers = attention(&q, &k, &v, mask).unwrap();
             let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();

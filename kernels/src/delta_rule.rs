@@ -1,7 +1,10 @@
 //! The gated delta rule of linear attention, whose memory is a matrix a head.
 
+#![allow(unsafe_code, reason = "heads fill two results side by side")]
+
+use crate::buffer::Shared;
+use crate::team::each_part;
 use candle_core::{DType, Result, Tensor};
-use rayon::prelude::*;
 
 /// What the rows of a sequence give to [`delta_rule`].
 #[derive(Clone, Debug)]
@@ -47,20 +50,22 @@ pub fn delta_rule(inputs: &DeltaInputs, memory: &Tensor) -> Result<(Tensor, Tens
     let beta = values(&inputs.beta.t()?)?; // heads · length
     let mut memory_values = values(memory)?; // heads · d · d
     let mut outputs = vec![0f32; heads * length * d];
-    let run = |(head, (memory, outputs)): (usize, (&mut [f32], &mut [f32]))| {
+    let all_outputs = Shared::new(&mut outputs);
+    let run = |head: usize, memory: &mut [f32]| {
         let rows = head * length * d..(head + 1) * length * d;
         let head = Head {
             q: &q[rows.clone()],
             k: &k[rows.clone()],
             v: &v[rows.clone()],
-            log_decay: &log_decay[rows],
+            log_decay: &log_decay[rows.clone()],
             beta: &beta[head * length..(head + 1) * length],
         };
+        // SAFETY: every head has its own rows, and `outputs` stays until all heads are done.
+        let outputs = unsafe { all_outputs.part(rows.start, rows.len()) };
         head.run(d, memory, outputs);
     };
     if length > 0 && d > 0 {
-        let each = memory_values.par_chunks_mut(d * d).zip(outputs.par_chunks_mut(length * d));
-        each.enumerate().for_each(run);
+        each_part(&mut memory_values, d * d, run);
     }
     let device = inputs.q.device();
     let outputs = Tensor::from_vec(outputs, (heads, length, d), device)?;

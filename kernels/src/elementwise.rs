@@ -67,7 +67,7 @@ fn apply<F: Formula>(
 }
 
 /// A function of two values.
-trait Formula {
+pub(crate) trait Formula {
     /// The function's value in each lane. Must be `#[inline(always)]`.
     ///
     /// # Safety
@@ -75,9 +75,9 @@ trait Formula {
     unsafe fn of<L: Lanes>(a: L, b: L) -> L;
 }
 
-struct SiluTimes;
-struct Gelu;
-struct Add;
+pub(crate) struct SiluTimes;
+pub(crate) struct Gelu;
+pub(crate) struct Add;
 
 impl Formula for SiluTimes {
     #[inline(always)]
@@ -127,11 +127,11 @@ impl Formula for Add {
 }
 
 /// A formula over slices of one length.
-struct Apply<'a, F> {
-    a: &'a [f32],
-    b: &'a [f32],
-    to: &'a mut [f32],
-    formula: std::marker::PhantomData<F>,
+pub(crate) struct Apply<'a, F> {
+    pub(crate) a: &'a [f32],
+    pub(crate) b: &'a [f32],
+    pub(crate) to: &'a mut [f32],
+    pub(crate) formula: std::marker::PhantomData<F>,
 }
 
 impl<F: Formula> Task for Apply<'_, F> {

@@ -6,7 +6,9 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
 
 use crate::attention::Precision;
-use crate::matmul::{Form, PackedMatrix, Values, multiply_all};
+use crate::cpu::is_f32_on_cpu;
+use crate::elementwise::{add, gelu};
+use crate::matmul::{Finish, Form, PackedMatrix, Values, multiply_all};
 
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
 ///
@@ -112,9 +114,8 @@ impl Linear {
     /// # Errors
     /// When the rows are not `in` wide, or types or devices differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let packed: Option<Vec<_>> = self.parts.iter().map(Weight::packed).collect();
-        if let Some(parts) = packed {
-            return forward_packed(&parts, self.bias.as_ref(), x);
+        if let Some(parts) = self.packed() {
+            return forward_packed(&parts, self.bias.as_ref(), x, Finish::None);
         }
         let y = match self.parts.as_slice() {
             [weight] => weight.forward(x)?, // (n, out)
@@ -127,6 +128,45 @@ impl Linear {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+
+    /// [`crate::gelu`] of what [`Self::forward`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
+        match self.packed().filter(|_| x.dtype() == DType::F32) {
+            Some(parts) => forward_packed(&parts, self.bias.as_ref(), x, Finish::Gelu),
+            None => gelu(&self.forward(x)?),
+        }
+    }
+
+    /// `residual`, `(n, out)`, and on it what [`Self::forward`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::forward`], and when the shape of `residual` is another.
+    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let rows = (x.dim(0)?, self.parts.iter().map(Weight::outputs).sum::<usize>());
+        let fits =
+            is_f32_on_cpu(residual) && is_f32_on_cpu(x) && residual.dims() == [rows.0, rows.1];
+        match self.packed().filter(|_| fits && residual.is_contiguous()) {
+            Some(parts) => with_values(residual, |values| match values {
+                Values::F32(values) => {
+                    forward_packed(&parts, self.bias.as_ref(), x, Finish::Add(values))
+                }
+                Values::Bf16(_) => candle_core::bail!("expected a residual in f32"),
+            })?,
+            None => add(residual, &self.forward(x)?),
+        }
+    }
+
+    /// All parts and the bias, where they are packed.
+    pub(crate) fn packed_with_bias(&self) -> Option<(Vec<&PackedMatrix>, Option<&Tensor>)> {
+        self.packed().map(|parts| (parts, self.bias.as_ref()))
+    }
+
+    fn packed(&self) -> Option<Vec<&PackedMatrix>> {
+        self.parts.iter().map(Weight::packed).collect()
     }
 }
 
@@ -180,6 +220,14 @@ impl Weight {
         }
     }
 
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Packed(packed) => packed.outputs(),
+            Self::Dense(weight) => weight.dims().first().copied().unwrap_or_default(),
+            Self::Quantised(weight) => weight.shape().dims().first().copied().unwrap_or_default(),
+        }
+    }
+
     fn inputs(&self) -> usize {
         match self {
             Self::Packed(packed) => packed.inputs(),
@@ -191,7 +239,7 @@ impl Weight {
     /// Rows `(n, in)` to rows `(n, out)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Packed(packed) => forward_packed(&[packed], None, x),
+            Self::Packed(packed) => forward_packed(&[packed], None, x, Finish::None),
             Self::Dense(weight) => x.matmul(&weight.t()?),
             // Each row of x is rounded to 8 bits a number first, as in llama.cpp.
             Self::Quantised(weight) => x.contiguous()?.apply_op1_no_bwd(weight.as_ref()),
@@ -199,8 +247,13 @@ impl Weight {
     }
 }
 
-/// Rows `(n, in)` to rows `(n, out)`, the outputs of `parts` side by side.
-fn forward_packed(parts: &[&PackedMatrix], bias: Option<&Tensor>, x: &Tensor) -> Result<Tensor> {
+/// Rows `(n, in)` to rows `(n, out)`, the outputs of `parts` side by side, as `finish` has them.
+pub(crate) fn forward_packed(
+    parts: &[&PackedMatrix],
+    bias: Option<&Tensor>,
+    x: &Tensor,
+    finish: Finish<'_>,
+) -> Result<Tensor> {
     let (rows, inputs) = x.dims2()?;
     if parts.iter().any(|part| part.inputs() != inputs) || !x.device().is_cpu() {
         let widths: Vec<_> = parts.iter().map(|part| part.inputs()).collect();
@@ -213,9 +266,10 @@ fn forward_packed(parts: &[&PackedMatrix], bias: Option<&Tensor>, x: &Tensor) ->
     }
     let wide = x.to_dtype(DType::F32)?.contiguous()?;
     let out = with_values(&wide, |values| match values {
-        Values::F32(values) => multiply_all(parts, values, rows, bias.as_deref()),
+        Values::F32(values) => multiply_all(parts, values, rows, bias.as_deref(), finish),
         Values::Bf16(_) => Vec::new(),
     })?;
+    let width = out.len().checked_div(rows).unwrap_or(width);
     Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
 }
 

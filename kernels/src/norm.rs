@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "the loops work on registers")]
 
 use crate::cpu::values_of;
+use crate::elementwise::add;
 use crate::rows::{filled, lock, readable, rows_of};
 use crate::simd::{Lanes, MOST_LANES, Task, run};
 use candle_core::{DType, Result, Tensor};
@@ -28,10 +29,21 @@ impl RmsNorm {
     /// When the widths or types differ.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match readable(x)? {
-            Some(x) => normalise(&x, &self.weight, None, self.eps),
+            Some(x) => normalise(&x, &self.weight, None, self.eps, None),
             None => candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32),
         }?
         .reshape(x.shape())
+    }
+
+    /// `residual`, of the shape of `x`, and on it what [`Self::forward`] gives.
+    ///
+    /// # Errors
+    /// When shapes or types differ.
+    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        match both_readable(residual, x)? {
+            Some((residual, x)) => normalise(&x, &self.weight, None, self.eps, Some(&residual)),
+            None => add(residual, &self.forward(x)?),
+        }
     }
 }
 
@@ -58,15 +70,40 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let Self { weight, bias, eps } = self;
         match readable(x)? {
-            Some(x) => normalise(&x, weight, Some(bias), *eps),
+            Some(x) => normalise(&x, weight, Some(bias), *eps, None),
             None => candle_nn::ops::layer_norm(&x.contiguous()?, weight, bias, *eps as f32),
         }?
         .reshape(x.shape())
     }
+
+    /// `residual`, of the shape of `x`, and on it what [`Self::forward`] gives.
+    ///
+    /// # Errors
+    /// When shapes or types differ.
+    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let Self { weight, bias, eps } = self;
+        match both_readable(residual, x)? {
+            Some((residual, x)) => normalise(&x, weight, Some(bias), *eps, Some(&residual)),
+            None => add(residual, &self.forward(x)?),
+        }
+    }
 }
 
-/// Normalises the rows of a readable tensor; with a bias, about their mean.
-fn normalise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+/// Two tensors of one shape `(rows, width)`, where both can be read.
+fn both_readable(a: &Tensor, b: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
+    let fit = a.rank() == 2 && a.dims() == b.dims();
+    Ok(if fit { readable(a)?.zip(readable(b)?) } else { None })
+}
+
+/// Normalises the rows of a readable tensor; with a bias, about their mean. A `residual` of the same
+/// shape is added.
+fn normalise(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    eps: f64,
+    residual: Option<&Tensor>,
+) -> Result<Tensor> {
     let width = x.dims().last().copied().unwrap_or_default();
     if weight.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
         candle_core::bail!("a norm over {:?} cannot take {:?}", weight.dims(), x.dims());
@@ -78,8 +115,13 @@ fn normalise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Re
     let bias = bias.as_ref().map(|bias| bias.since_first()).transpose()?;
     let values = lock(x);
     let rows = rows_of(x, &values)?;
+    let added = residual.map(lock);
+    let added = residual.zip(added.as_ref()).map(|(x, values)| rows_of(x, values)).transpose()?;
     filled(x.dims(), |row, to| {
         run(Normalise { row: rows.get(row), weight, bias, eps: eps as f32, to });
+        if let Some(added) = added {
+            to.iter_mut().zip(added.get(row)).for_each(|(to, x)| *to += x);
+        }
     })
 }
 

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "results are not written twice")]
 
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
+use crate::team::each_part;
 use candle_core::{Device, Result, Storage, Tensor};
-use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
@@ -81,11 +81,10 @@ pub(crate) fn filled(shape: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -
     let mut values = Vec::with_capacity(count);
     let rows = (TASK / width).max(1);
     let places = &mut values.spare_capacity_mut()[..count];
-    places.par_chunks_mut(rows * width).enumerate().for_each(|(task, places)| {
-        // Zeroed here and not all at once, so that they are still in the cache when they are filled.
-        let part = zeroed(places);
-        for (i, row) in part.chunks_exact_mut(width).enumerate() {
-            fill(task * rows + i, row);
+    each_part(places, rows * width, |task, places| {
+        for (i, row) in places.chunks_exact_mut(width).enumerate() {
+            // Zeroed here and not all at once, so that it is still in the cache when it is filled.
+            fill(task * rows + i, zeroed(row));
         }
     });
     // SAFETY: the capacity is there, and `zeroed` has written every place.

@@ -11,7 +11,7 @@ use super::pack::{BlockSize, Pack, block_words};
 use super::product::{Product, padded};
 use crate::buffer::{Buffer, Shared};
 use crate::simd::{LOG2_E, Lanes, Level, Task, run_at};
-use rayon::prelude::*;
+use crate::team::{each, each_part};
 use std::marker::PhantomData;
 
 /// Keys of a block: with their values they fit the first and second level of cache.
@@ -90,9 +90,7 @@ pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32>
         return output;
     }
     let shared = Shared::new(&mut output);
-    (0..problem.kv_heads).into_par_iter().for_each(|kv_head| {
-        attend_group::<F>(problem, level, kv_head, shared);
-    });
+    each(problem.kv_heads, |kv_head| attend_group::<F>(problem, level, kv_head, shared));
     output
 }
 
@@ -113,11 +111,11 @@ fn attend_group<F: Format>(problem: &Problem<'_>, level: Level, kv_head: usize, 
     }
     let size = run_at(level, BlockSize(problem, PhantomData::<F>));
     let mut packed = Buffer::take(size * problem.keys.div_ceil(BLOCK));
-    packed.par_chunks_exact_mut(size).enumerate().for_each(|(block, to)| {
+    each_part(&mut packed, size, |block, to| {
         run_at(level, Pack { problem, kv_head, block, to, format: PhantomData::<F> });
     });
     let packed = &*packed;
-    (0..problem.queries.div_ceil(queries)).into_par_iter().for_each(|i| {
+    each(problem.queries.div_ceil(queries), |i| {
         run_at(level, chunk(i * queries, Some(packed)));
     });
 }

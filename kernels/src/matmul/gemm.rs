@@ -8,10 +8,10 @@ use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
+use super::finish::Finish;
 use super::pack::{Line, words_of};
-use super::{Kernel, PANEL, PackedMatrix, Tile};
+use super::{Form, Kernel, PANEL, PackedMatrix, Tile};
+use crate::team::{each, each_part};
 
 /// Lines of a panel in a block of inputs: 33 KiB, so that it stays in a first-level cache of 48.
 const BLOCK_LINES: usize = 528;
@@ -51,7 +51,8 @@ thread_local! {
 
 /// One product to compute.
 pub(super) struct Product<'a> {
-    weight: &'a PackedMatrix,
+    /// Weights of one form and width, whose outputs stand side by side.
+    parts: &'a [&'a PackedMatrix],
     /// `(rows, inputs)`.
     x: &'a [f32],
     rows: usize,
@@ -60,6 +61,7 @@ pub(super) struct Product<'a> {
     out: Out,
     /// Columns of the matrix that `out` is a part of.
     width: usize,
+    finish: Finish<'a>,
 }
 
 /// The first of the outputs. Tasks write disjoint tiles from it.
@@ -70,25 +72,53 @@ struct Out(*mut f32);
 // output belongs to one task.
 unsafe impl Sync for Out {}
 
+/// Where a product's outputs go: columns `offset` and on of `places`, rows `width` apart.
+pub(super) struct Places<'a> {
+    pub(super) places: &'a mut [MaybeUninit<f32>],
+    pub(super) width: usize,
+    pub(super) offset: usize,
+}
+
+/// A panel of one of a product's weights.
+#[derive(Clone, Copy)]
+struct Panel<'a> {
+    lines: &'a [Line],
+    /// The first of its columns among those of all weights, and how many there are.
+    column: usize,
+    columns: usize,
+}
+
 impl<'a> Product<'a> {
-    /// Takes what [`PackedMatrix::multiply_on`] takes, and checks that it fits together.
+    /// Takes the weights, the rows and a bias for the outputs of all weights, and checks that all
+    /// fits together. There must be a weight.
     pub(super) fn new(
-        weight: &'a PackedMatrix,
+        parts: &'a [&'a PackedMatrix],
         x: &'a [f32],
         bias: Option<&'a [f32]>,
-        out: &'a mut [MaybeUninit<f32>],
-        width: usize,
-        offset: usize,
+        out: Places<'a>,
+        finish: Finish<'a>,
     ) -> Self {
         const ZEROS: &[f32] = &[0.0; PANEL];
-        let rows = x.len().checked_div(weight.inputs).unwrap_or(out.len() / width.max(1));
-        assert_eq!(x.len(), rows * weight.inputs, "the rows must be as wide as the weight");
-        assert_eq!(out.len(), rows * width, "there must be a row of outputs for each row");
-        assert!(offset + weight.outputs <= width, "the outputs must fit into their rows");
-        assert!(bias.is_none_or(|bias| bias.len() == weight.outputs), "a bias for each output");
-        let out = if rows == 0 { out } else { &mut out[offset..] };
+        let Places { places, width, offset } = out;
+        let inputs = parts[0].inputs;
+        let outputs: usize = parts.iter().map(|part| part.outputs).sum();
+        let rows = x.len().checked_div(inputs).unwrap_or(places.len() / width.max(1));
+        let alike = |part: &&PackedMatrix| (part.form, part.inputs) == (parts[0].form, inputs);
+        assert!(parts.iter().all(alike), "the weights must be of one form and width");
+        assert_eq!(x.len(), rows * inputs, "the rows must be as wide as the weights");
+        assert_eq!(places.len(), rows * width, "there must be a row of outputs for each row");
+        let written = finish.columns(parts, outputs);
+        assert!(offset + written <= width, "the outputs must fit into their rows");
+        assert!(bias.is_none_or(|bias| bias.len() == outputs), "a bias for each output");
+        let finish = finish.from_column(offset, places.len());
+        let out = if rows == 0 { places } else { &mut places[offset..] };
         let out = Out(out.as_mut_ptr().cast());
-        Self { weight, x, rows, bias: bias.unwrap_or(ZEROS), out, width }
+        Self { parts, x, rows, bias: bias.unwrap_or(ZEROS), out, width, finish }
+    }
+
+    /// How the weights are kept.
+    pub(super) fn form(&self) -> Form {
+        self.parts[0].form
     }
 
     /// Rows that are multiplied.
@@ -98,37 +128,76 @@ impl<'a> Product<'a> {
 
     /// How wide the rows are.
     pub(super) fn inputs(&self) -> usize {
-        self.weight.inputs
+        self.parts[0].inputs
+    }
+
+    fn outputs(&self) -> usize {
+        self.parts.iter().map(|part| part.outputs).sum()
+    }
+
+    fn panels(&self) -> usize {
+        self.parts.iter().map(|part| part.panels()).sum()
     }
 
     /// Rows `rows` of `x`, from input `first` on to the end of the row.
     fn rows_from<const R: usize>(&self, row: usize, inputs: &Range<usize>) -> [&'a [f32]; R] {
-        let width = self.weight.inputs;
+        let width = self.inputs();
         std::array::from_fn(|r| &self.x[(row + r) * width..][..width][inputs.clone()])
     }
 
-    /// Where the tile at `row` and panel `panel` goes: from the bias to `sums`, rows of [`PANEL`], to
-    /// the output, as blocks of inputs are the `first` or the `last`.
-    fn tile(&self, row: usize, panel: usize, sums: *mut f32, [first, last]: [bool; 2]) -> Tile {
-        let column = panel * PANEL;
-        let columns = PANEL.min(self.weight.outputs - column);
-        let bias = if self.bias.len() == self.weight.outputs { column } else { 0 };
+    /// The panel that is the `index`th to be multiplied, of `size` lines.
+    fn panel(&self, index: usize, size: usize) -> Panel<'a> {
+        let mut index = match self.finish.is_of_pairs() {
+            true => index % 2 * (self.panels() / 2) + index / 2,
+            false => index,
+        };
+        let (mut part, mut before) = (0, 0);
+        while index >= self.parts[part].panels() {
+            index -= self.parts[part].panels();
+            before += self.parts[part].outputs;
+            part += 1;
+        }
+        let weight = self.parts[part];
+        let lines = &weight.lines[index * size..(index + 1) * size];
+        let columns = PANEL.min(weight.outputs - index * PANEL);
+        Panel { lines, column: before + index * PANEL, columns }
+    }
+
+    /// Where the tile at `row` of a panel goes: from the bias to `sums`, rows of [`PANEL`], to the
+    /// output, as blocks of inputs are the `first` or the `last`.
+    fn tile(&self, row: usize, panel: Panel<'_>, sums: *mut f32, [first, last]: [bool; 2]) -> Tile {
+        let bias = if self.bias.len() == self.outputs() { panel.column } else { 0 };
         let (seed, seed_stride) = match first {
             true => (self.bias[bias..].as_ptr(), 0),
             false => (sums.cast_const(), PANEL),
         };
-        let (out, stride) = match last {
+        let (out, stride) = match last && !self.finish.is_of_pairs() {
             // SAFETY: `new` has checked that the output has these rows and columns.
-            true => (unsafe { self.out.0.add(row * self.width + column) }, self.width),
+            true => (unsafe { self.out.0.add(row * self.width + panel.column) }, self.width),
             false => (sums, PANEL),
         };
-        Tile { seed, seed_stride, out, stride, columns }
+        Tile { seed, seed_stride, out, stride, columns: panel.columns }
+    }
+
+    /// Does what is to be done to the outputs of a panel, which are all there; its sums, and those
+    /// of the panel before it, are at `sums`.
+    fn finish(&self, panel: Panel<'_>, rows: &Range<usize>, sums: *const f32) {
+        let column = match self.finish.is_of_pairs() {
+            true => panel.column - self.outputs() / 2,
+            false => panel.column,
+        };
+        // SAFETY: `new` has checked that the output has these rows and columns; sums have a row of
+        // a panel's columns for each row, two panels of them where panels are in pairs.
+        unsafe {
+            let out = self.out.0.add(rows.start * self.width + column);
+            self.finish.apply(rows, (column, panel.columns), (out, self.width), sums);
+        }
     }
 }
 
 /// Computes a product with a kernel for the weight's form.
 pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
-    let panels = product.weight.outputs.div_ceil(PANEL);
+    let panels = product.panels();
     if product.rows == 0 || panels == 0 {
         return;
     }
@@ -157,7 +226,7 @@ fn multiply_pass<K: Kernel>(
 ) {
     let rows = plan.rows(blocks.start).start..plan.rows(blocks.end - 1).end;
     let row_words = K::ROW_WORDS * plan.steps;
-    let alone = rows.len() * product.weight.inputs * product.weight.outputs < ALONE;
+    let alone = rows.len() * product.inputs() * product.outputs() < ALONE;
     let one_tile = product.rows <= K::ROWS;
     grow(buffer, (rows.len() * row_words).div_ceil(16));
     let packed = &mut words_of(buffer)[..rows.len() * row_words];
@@ -167,6 +236,7 @@ fn multiply_pass<K: Kernel>(
         false => (TASKS_PER_THREAD * rayon::current_num_threads()).div_ceil(blocks.len()),
     };
     let task_panels = panels.div_ceil(parts).max(if one_tile { 1 } else { TASK_PANELS });
+    let task_panels = task_panels.next_multiple_of(product.finish.together());
     let parts = panels.div_ceil(task_panels);
     let task = |index: usize| {
         let (block, part) = (blocks.start + index / parts, index % parts);
@@ -178,7 +248,7 @@ fn multiply_pass<K: Kernel>(
     };
     match blocks.len() * parts {
         1 => task(0),
-        tasks => (0..tasks).into_par_iter().with_max_len(1).for_each(task),
+        tasks => each(tasks, task),
     }
 }
 
@@ -195,7 +265,7 @@ struct Plan {
 
 impl Plan {
     fn of<K: Kernel>(product: &Product<'_>, block_rows: usize) -> Self {
-        let steps = product.weight.inputs.div_ceil(K::STEP);
+        let steps = product.inputs().div_ceil(K::STEP);
         // However many rows there are: where sums begin anew decides how they round, and a row's
         // outputs must not depend on the rows beside it.
         let block_steps = (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1);
@@ -248,7 +318,7 @@ fn each_chunk(
 ) {
     match alone {
         true => words.chunks_mut(size).enumerate().for_each(|(i, words)| work(i, words)),
-        false => words.par_chunks_mut(size).enumerate().for_each(|(i, words)| work(i, words)),
+        false => each_part(words, size, work),
     }
 }
 
@@ -263,34 +333,43 @@ fn multiply_block<K: Kernel>(
 ) {
     let (row_words, panel_sums) = (rows.len() * K::ROW_WORDS, rows.len() * PANEL);
     // A single tile's rows are read once: so are the weights then, from end to end.
-    let chunk_panels = if rows.len() <= K::ROWS { 1 } else { CHUNK_PANELS };
+    let chunk_panels = if rows.len() <= K::ROWS { product.finish.together() } else { CHUNK_PANELS };
+    let size = plan.steps * K::LINES;
     BUFFERS.with_borrow_mut(|Buffers { wide, sums }| {
-        let parts = if plan.block_steps < plan.steps { chunk_panels } else { 0 };
-        grow(sums, parts * panel_sums / 16);
+        let kept = plan.block_steps < plan.steps || product.finish.is_of_pairs();
+        grow(sums, if kept { chunk_panels * panel_sums / 16 } else { 0 });
         let sums = words_of(sums).as_mut_ptr().cast::<f32>();
-        let lines = |here: &Range<usize>, panel: usize| {
-            let lines = &product.weight.lines[panel * plan.steps * K::LINES..];
-            &lines[here.start * K::LINES..here.end * K::LINES]
-        };
         for first in panels.clone().step_by(chunk_panels) {
             let chunk = first..panels.end.min(first + chunk_panels);
             let mut order = plan
                 .blocks()
-                .flat_map(|here| chunk.clone().map(move |panel| (here.clone(), panel)))
+                .flat_map(|here| chunk.clone().map(move |index| (here.clone(), index)))
                 .peekable();
-            while let Some((here, panel)) = order.next() {
-                let next = order.peek().map_or(&[][..], |(here, panel)| lines(here, *panel));
+            while let Some((here, index)) = order.next() {
+                let panel = product.panel(index, size);
+                let next = order.peek().map(|(here, index)| (product.panel(*index, size), here));
+                let next = next.map_or(&[][..], |(panel, here)| &panel.lines[lines_of::<K>(here)]);
                 let ends = [here.start == 0, here.end == plan.steps];
                 let packed = &packed[row_words * here.start..row_words * here.end];
-                let lines = kernel.widen(lines(&here, panel), wide);
+                let lines = kernel.widen(&panel.lines[lines_of::<K>(&here)], wide);
+                let sums = sums.wrapping_add((index - first) * panel_sums);
                 multiply_panel(kernel, packed, lines, next, rows.clone(), |row| {
-                    let place = (panel - first) * panel_sums + (row - rows.start) * PANEL;
-                    product.tile(row, panel, sums.wrapping_add(place), ends)
+                    let sums = sums.wrapping_add((row - rows.start) * PANEL);
+                    product.tile(row, panel, sums, ends)
                 });
+                if ends[1] && product.finish.comes_after(index) {
+                    let sums = sums.wrapping_sub((product.finish.together() - 1) * panel_sums);
+                    product.finish(panel, &rows, sums);
+                }
             }
         }
     });
     kernel.finish();
+}
+
+/// The lines of some steps of a panel.
+fn lines_of<K: Kernel>(steps: &Range<usize>) -> Range<usize> {
+    steps.start * K::LINES..steps.end * K::LINES
 }
 
 /// Makes a buffer at least so long.
@@ -320,7 +399,7 @@ fn pack_rows<K: Kernel>(
     steps: &Range<usize>,
     packed: &mut [u32],
 ) {
-    let inputs = steps.start * K::STEP..product.weight.inputs.min(steps.end * K::STEP);
+    let inputs = steps.start * K::STEP..product.inputs().min(steps.end * K::STEP);
     let words = steps.len() * K::ROW_WORDS;
     for row in rows.clone().step_by(K::ROWS) {
         let count = K::ROWS.min(rows.end - row);

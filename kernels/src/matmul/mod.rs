@@ -27,6 +27,7 @@ mod avx512_int8;
 #[cfg(target_arch = "x86_64")]
 mod avx512_pack;
 mod blocks;
+mod finish;
 mod gemm;
 mod int8;
 mod pack;
@@ -36,11 +37,10 @@ mod plain_blocks;
 #[cfg(test)]
 mod tests;
 
-use std::mem::MaybeUninit;
-
 use half::bf16;
 
-use gemm::multiply;
+pub(crate) use finish::Finish;
+use gemm::{Places, Product, multiply};
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
 
@@ -227,64 +227,64 @@ impl PackedMatrix {
         self.outputs
     }
 
+    /// Panels that hold the outputs.
+    fn panels(&self) -> usize {
+        self.outputs.div_ceil(PANEL)
+    }
+
     /// Columns of the matrix: how wide the rows that it multiplies are.
     pub(crate) fn inputs(&self) -> usize {
         self.inputs
     }
+}
 
-    /// Multiplies the rows `x` with the transposed matrix and adds `bias`: writes columns
-    /// `offset..offset + outputs` of `out` `(n, width)`.
-    fn multiply_on(
-        &self,
-        isa: Isa,
-        x: &[f32],
-        bias: Option<&[f32]>,
-        out: &mut [MaybeUninit<f32>],
-        width: usize,
-        offset: usize,
-    ) {
-        let product = gemm::Product::new(self, x, bias, out, width, offset);
-        match (isa, self.form) {
-            (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
-            (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
-            (Isa::Plain, Form::Int8) => multiply(&int8::Int8, product),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx2, form) => avx2::multiply(form, product),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Avx512, form) => avx512::multiply(form, product),
-            #[cfg(target_arch = "x86_64")]
-            (Isa::Amx, form) => amx::multiply(form, product),
-            (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
-            (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
-            (Isa::Plain, Form::Q5_0) => multiply(&PlainBlocks::<blocks::Q5_0>::new(), product),
-            (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
-            (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
-        }
+/// Computes a product with the kernels of an instruction set that the machine has.
+fn multiply_on(isa: Isa, product: Product<'_>) {
+    match (isa, product.form()) {
+        (Isa::Plain, Form::F32) => multiply(&plain::F32, product),
+        (Isa::Plain, Form::Bf16) => multiply(&plain::Bf16, product),
+        (Isa::Plain, Form::Int8) => multiply(&int8::Int8, product),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, form) => avx2::multiply(form, product),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, form) => avx512::multiply(form, product),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Amx, form) => amx::multiply(form, product),
+        (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
+        (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
+        (Isa::Plain, Form::Q5_0) => multiply(&PlainBlocks::<blocks::Q5_0>::new(), product),
+        (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
+        (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
     }
 }
 
-/// Multiplies `rows` rows `x` `(rows, inputs)` with each of the transposed `matrices` and adds
-/// `bias`, a value a column: `(rows, outputs of all matrices side by side)`.
+/// Multiplies `rows` rows `x` `(rows, inputs)` with each of the transposed `matrices`, adds `bias`, a
+/// value a column, and finishes the outputs: `(rows, columns of all matrices side by side)`.
 ///
 /// # Panics
-/// When the sizes do not fit one another.
+/// When the sizes do not fit one another, or `finish` is not for such matrices.
 pub(crate) fn multiply_all(
     matrices: &[&PackedMatrix],
     x: &[f32],
     rows: usize,
     bias: Option<&[f32]>,
+    finish: Finish<'_>,
 ) -> Vec<f32> {
     let isa = Isa::detect();
-    let width = matrices.iter().map(|matrix| matrix.outputs).sum();
+    let outputs = matrices.iter().map(|matrix| matrix.outputs).sum();
+    let width = finish.columns(matrices, outputs);
     let mut out = Vec::with_capacity(rows * width);
     let places = &mut out.spare_capacity_mut()[..rows * width];
     pages::ask_for_large_pages(places);
     let mut offset = 0;
-    for matrix in matrices {
-        assert_eq!(x.len(), rows * matrix.inputs, "the rows must be as wide as the matrices");
-        let columns = offset..offset + matrix.outputs;
-        matrix.multiply_on(isa, x, bias.map(|bias| &bias[columns]), places, width, offset);
-        offset += matrix.outputs;
+    // Matrices of one form are one product: rows are packed once for all of them.
+    for parts in matrices.chunk_by(|a, b| a.form == b.form) {
+        assert_eq!(x.len(), rows * parts[0].inputs, "the rows must be as wide as the matrices");
+        let outputs: usize = parts.iter().map(|part| part.outputs).sum();
+        let bias = bias.map(|bias| &bias[offset..offset + outputs]);
+        let here = Places { places: &mut *places, width, offset };
+        multiply_on(isa, Product::new(parts, x, bias, here, finish));
+        offset += outputs;
     }
     // SAFETY: the capacity is there, and each matrix has written its columns of every row; they
     // are all columns.

@@ -5,10 +5,10 @@ use std::mem::MaybeUninit;
 use half::bf16;
 use proptest::prelude::*;
 
-use super::{Form, Isa, PackedMatrix, Values};
+use super::{Finish, Form, Isa, PackedMatrix, Places, Product, Values, multiply_on};
 
 /// Values that are neither round nor alike, in ±1.
-fn spread(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn spread(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = |_| {
         state =
@@ -19,12 +19,12 @@ fn spread(len: usize, seed: u64) -> Vec<f32> {
 }
 
 /// What was written, or was there before.
-fn written(values: Vec<MaybeUninit<f32>>) -> Vec<f32> {
+pub(super) fn written(values: Vec<MaybeUninit<f32>>) -> Vec<f32> {
     // SAFETY: the tests put numbers everywhere before a product is written over them.
     values.into_iter().map(|value| unsafe { value.assume_init() }).collect()
 }
 
-fn kernels() -> Vec<Isa> {
+pub(super) fn kernels() -> Vec<Isa> {
     let mut all = vec![Isa::Plain];
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
@@ -33,6 +33,18 @@ fn kernels() -> Vec<Isa> {
         all.extend(super::amx::detected().then_some(Isa::Amx));
     }
     all
+}
+
+/// Multiplies with one weight into columns `offset` and on of rows `width` wide.
+fn multiply_with(
+    isa: Isa,
+    weight: &PackedMatrix,
+    x: &[f32],
+    bias: Option<&[f32]>,
+    (places, width, offset): (&mut [MaybeUninit<f32>], usize, usize),
+) {
+    let places = Places { places, width, offset };
+    multiply_on(isa, Product::new(&[weight], x, bias, places, Finish::None));
 }
 
 fn rounded(values: &[f32], form: Form) -> Vec<f64> {
@@ -53,7 +65,7 @@ fn check(rows: usize, outputs: usize, inputs: usize, form: Form, with_bias: bool
     let (exact_x, exact_w) = (rounded(&x, form), rounded(&w, form));
     for isa in kernels() {
         let mut out = vec![MaybeUninit::new(f32::NAN); rows * width];
-        weight.multiply_on(isa, &x, bias.as_deref(), &mut out, width, offset);
+        multiply_with(isa, &weight, &x, bias.as_deref(), (&mut out, width, offset));
         let out = written(out);
         for (i, &got) in out.iter().enumerate() {
             let (row, column) = (i / width, (i % width).wrapping_sub(offset));
@@ -115,7 +127,7 @@ fn a_matrix_stored_as_bf16_packs_as_its_values_do() {
 const BLOCKS: [Form; 5] = [Form::Q8_0, Form::Q4_0, Form::Q5_0, Form::Q4K, Form::Q6K];
 
 /// A matrix of random quantities, with scales of about the size that they have in models.
-fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> PackedMatrix {
+pub(super) fn random_blocks(form: Form, outputs: usize, inputs: usize, seed: u64) -> PackedMatrix {
     let (step, bytes, halves): (usize, usize, &[usize]) = match form {
         Form::Q8_0 => (32, 34, &[0]),
         Form::Q4_0 => (32, 18, &[0]),
@@ -145,7 +157,7 @@ fn check_same(weight: &PackedMatrix, rows: usize) {
     let (x, bias) = (spread(rows * inputs, 6), spread(outputs, 7));
     let product = |isa| {
         let mut out = vec![MaybeUninit::new(f32::NAN); rows * outputs];
-        weight.multiply_on(isa, &x, Some(&bias), &mut out, outputs, 0);
+        multiply_with(isa, weight, &x, Some(&bias), (&mut out, outputs, 0));
         written(out)
     };
     let want = product(Isa::Plain);
@@ -221,7 +233,7 @@ fn check_rows_alone(weight: &PackedMatrix) {
     let x = spread(rows * weight.inputs, 7);
     let product = |isa, x: &[f32]| {
         let mut out = vec![MaybeUninit::new(f32::NAN); x.len() / weight.inputs * width];
-        weight.multiply_on(isa, x, None, &mut out, width, 0);
+        multiply_with(isa, weight, x, None, (&mut out, width, 0));
         written(out)
     };
     for isa in kernels() {
@@ -270,7 +282,7 @@ fn products_with_bytes_are_near_those_of_the_values() {
     let (x, w) = (spread(rows * inputs, 6), spread(outputs * inputs, 8));
     let weight = random_int8(outputs, inputs);
     let mut out = vec![MaybeUninit::new(f32::NAN); rows * outputs];
-    weight.multiply_on(Isa::Plain, &x, None, &mut out, outputs, 0);
+    multiply_with(Isa::Plain, &weight, &x, None, (&mut out, outputs, 0));
     let half_step = 0.5 / 127.0 * 1.001;
     for (i, got) in written(out).into_iter().enumerate() {
         let (x, w) = (&x[i / outputs * inputs..], &w[i % outputs * inputs..]);
@@ -311,7 +323,7 @@ fn check_widened(weight: &PackedMatrix, rows: usize) {
     let (form, outputs, inputs) = (weight.form, weight.outputs, weight.inputs);
     let product = |isa, x: &[f32]| {
         let mut out = vec![MaybeUninit::new(f32::NAN); x.len() / inputs * outputs];
-        weight.multiply_on(isa, x, None, &mut out, outputs, 0);
+        multiply_with(isa, weight, x, None, (&mut out, outputs, 0));
         written(out)
     };
     let mut identity = vec![0.0; inputs * inputs];
@@ -353,7 +365,7 @@ fn check_nibbles(weight: &PackedMatrix, rows: usize) {
     let (form, outputs, inputs) = (weight.form, weight.outputs, weight.inputs);
     let product = |isa, x: &[f32]| {
         let mut out = vec![MaybeUninit::new(f32::NAN); x.len() / inputs * outputs];
-        weight.multiply_on(isa, x, None, &mut out, outputs, 0);
+        multiply_with(isa, weight, x, None, (&mut out, outputs, 0));
         written(out)
     };
     let mut identity = vec![0.0; inputs * inputs];

@@ -67,7 +67,8 @@ impl Attention {
         for (rows, cache) in sequences {
             let part = |x: &Tensor| x.narrow(1, start, *rows);
             let (k, v) = cache.append(&part(&k)?, &part(&v)?)?; // (kv_heads, all rows, d)
-            attended.push(attention_over(&part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
+            let precision = self.qkv.precision();
+            attended.push(attention_over(precision, &part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
             start += *rows;
         }
         self.output.forward(&Tensor::cat(&attended, 0)?)

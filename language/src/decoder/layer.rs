@@ -55,6 +55,14 @@ impl FeedForward {
             Self::Experts(moe) => moe.forward(x),
         }
     }
+
+    /// [`Self::forward`] on top of `residual`, which has the shape of `x`.
+    fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Dense(mlp) => mlp.forward_onto(residual, x),
+            Self::Experts(moe) => add(residual, &moe.forward(x)?),
+        }
+    }
 }
 
 impl Layer {
@@ -89,15 +97,14 @@ impl Layer {
     ) -> Result<Tensor> {
         let attended = self.attention.forward(&self.input_norm.forward(x)?, rotary, sequences)?;
         trace.record(format_args!("layer_{index}_attention"), &attended);
-        let x = add(x, &normed(&self.attention_output_norm, attended)?)?; // (length, hidden)
-        let y = self.mlp.forward(&self.mlp_input_norm.forward(&x)?)?;
-        add(&x, &normed(&self.mlp_output_norm, y)?)
-    }
-}
-
-fn normed(norm: &Option<RmsNorm>, x: Tensor) -> Result<Tensor> {
-    match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
+        let x = match &self.attention_output_norm {
+            Some(norm) => norm.forward_onto(x, &attended)?,
+            None => add(x, &attended)?,
+        }; // (length, hidden)
+        let y = self.mlp_input_norm.forward(&x)?;
+        match &self.mlp_output_norm {
+            Some(norm) => norm.forward_onto(&x, &self.mlp.forward(&y)?),
+            None => self.mlp.forward_onto(&x, &y),
+        }
     }
 }

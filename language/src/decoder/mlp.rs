@@ -3,16 +3,15 @@
 use super::names::{GateUpNames, MlpNames};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, clamped_silu_times};
+use glm4v_kernels::{GatedLinear, Linear};
 use glm4v_weights::Weights;
 
 /// `down(SiLU(gate) · up)`, gate and up cut at a limit where the model has one. They are kept as one
 /// projection, gate first.
 #[derive(Debug)]
 pub(super) struct Mlp {
-    gate_up: Linear,
+    inner: GatedLinear,
     down: Linear,
-    limit: Option<f64>,
 }
 
 impl Mlp {
@@ -26,22 +25,25 @@ impl Mlp {
         let projection = |name: &str, out: usize, width: usize| {
             Ok::<_, LanguageError>(weights.pp(name).linear(width, out, false)?)
         };
-        let gate_up = match names.gate_up {
-            GateUpNames::Fused(name) => projection(name, 2 * inner, hidden)?,
+        let gated = match names.gate_up {
+            GateUpNames::Fused(name) => {
+                GatedLinear::new(projection(name, 2 * inner, hidden)?, limit)
+            }
             GateUpNames::Split([gate, up]) => {
-                let both = [projection(gate, inner, hidden)?, projection(up, inner, hidden)?];
-                Linear::stacked(&both)?
+                let [gate, up] = [projection(gate, inner, hidden)?, projection(up, inner, hidden)?];
+                GatedLinear::of_two(gate, up, limit)?
             }
         };
-        Ok(Self { gate_up, down: projection(names.down, hidden, inner)?, limit })
+        Ok(Self { inner: gated, down: projection(names.down, hidden, inner)? })
     }
 
     /// `x` `(length, hidden)` to the same shape.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let halves = self.gate_up.forward(x)?.chunk(2, 1)?; // 2 × (length, inner)
-        let [gate, up] = halves.as_slice() else {
-            candle_core::bail!("the fused gate and up projection has an odd width");
-        };
-        self.down.forward(&clamped_silu_times(gate, up, self.limit)?)
+        self.down.forward(&self.inner.forward(x)?)
+    }
+
+    /// [`Self::forward`] on top of `residual`.
+    pub(super) fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.down.forward_onto(residual, &self.inner.forward(x)?)
     }
 }

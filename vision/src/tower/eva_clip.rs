@@ -6,7 +6,9 @@ use super::glu_projector::{GluProjector, NORM_EPS};
 use super::{EvaClipConfig, in_chunks, linear, split_heads};
 use crate::VisionError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear, Mask, Trace, add, attention_in, beside_activations, gelu};
+use glm4v_kernels::{
+    GatedLinear, LayerNorm, Linear, Mask, Trace, attention_in, beside_activations,
+};
 use glm4v_weights::{Weights, WeightsError};
 
 /// Patch embedding with a class token, layers, convolution, projector, and the boi and eoi rows.
@@ -155,10 +157,10 @@ impl Layer {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let attended = self.dense.forward(&self.attend(x)?)?;
-        let x = add(x, &self.input_norm.forward(&attended)?)?; // (1 + patches, hidden)
+        let x = self.input_norm.forward_onto(x, &attended)?; // (1 + patches, hidden)
         drop(attended);
-        let y = in_chunks(&x, |x| self.fc2.forward(&gelu(&self.fc1.forward(x)?)?))?;
-        add(&x, &self.post_norm.forward(&y)?)
+        let y = in_chunks(&x, |x| self.fc2.forward(&self.fc1.forward_gelu(x)?))?;
+        self.post_norm.forward_onto(&x, &y)
     }
 
     /// Apart from the rest, so that the fused projection is freed before the MLP begins.
@@ -193,13 +195,13 @@ fn load_projector(
     hidden: usize,
     inner: usize,
     weights: &Weights,
-) -> std::result::Result<GluProjector, WeightsError> {
+) -> std::result::Result<GluProjector, VisionError> {
+    let gate = linear(&weights.pp("gate_proj"), hidden, inner, false)?;
+    let up = linear(&weights.pp("dense_h_to_4h"), hidden, inner, false)?;
     Ok(GluProjector {
         proj: linear(&weights.pp("linear_proj"), hidden, hidden, false)?,
         norm: layer_norm(&weights.pp("norm1"), hidden, NORM_EPS)?,
-        gate: linear(&weights.pp("gate_proj"), hidden, inner, false)?,
-        up: linear(&weights.pp("dense_h_to_4h"), hidden, inner, false)?,
+        inner: GatedLinear::of_two(gate, up, None)?,
         down: linear(&weights.pp("dense_4h_to_h"), inner, hidden, false)?,
-        limit: None,
     })
 }

@@ -7,7 +7,7 @@ use super::glu_projector::{GluProjector, NORM_EPS};
 use super::{Glm4vVisionConfig, TowerFlavour, linear, sample_position_grid};
 use crate::{Grid, VisionError};
 use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear, RmsNorm, RotaryLayout, RotaryTable, Trace};
+use glm4v_kernels::{GatedLinear, LayerNorm, Linear, RmsNorm, RotaryLayout, RotaryTable, Trace};
 use glm4v_weights::{Weights, WeightsError};
 
 /// Base of the 2D rotary frequencies; the reference has it as a constant.
@@ -219,6 +219,8 @@ fn load_projector(
 ) -> std::result::Result<GluProjector, VisionError> {
     let (hidden, inner) = (config.out_hidden_size, config.projector_width(flavour));
     let norm = weights.pp("post_projection_norm");
+    let gate = linear(&weights.pp("gate_proj"), hidden, inner, false)?;
+    let up = linear(&weights.pp("up_proj"), hidden, inner, false)?;
     Ok(GluProjector {
         proj: linear(&weights.pp("proj"), hidden, hidden, false)?,
         norm: LayerNorm::new(
@@ -226,9 +228,7 @@ fn load_projector(
             norm.tensor("bias", hidden)?,
             NORM_EPS,
         ),
-        gate: linear(&weights.pp("gate_proj"), hidden, inner, false)?,
-        up: linear(&weights.pp("up_proj"), hidden, inner, false)?,
+        inner: GatedLinear::of_two(gate, up, config.swiglu_limit)?,
         down: linear(&weights.pp("down_proj"), inner, hidden, false)?,
-        limit: config.swiglu_limit,
     })
 }

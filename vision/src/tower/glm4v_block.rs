@@ -1,8 +1,9 @@
 //! One transformer block of the `glm4v` tower.
 
 use super::{Glm4vVisionConfig, TowerFlavour, in_chunks, linear, split_heads};
+use crate::VisionError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RmsNorm, RotaryTable, add, attention_in, clamped_silu_times};
+use glm4v_kernels::{GatedLinear, Linear, Mask, RmsNorm, RotaryTable, attention_in};
 use glm4v_weights::{Weights, WeightsError};
 
 /// `x += attn(norm1(x)); x += mlp(norm2(x))`.
@@ -19,7 +20,7 @@ impl Block {
         config: &Glm4vVisionConfig,
         flavour: TowerFlavour,
         weights: &Weights,
-    ) -> std::result::Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, VisionError> {
         let norm = |name: &str| -> std::result::Result<_, WeightsError> {
             let weight = weights.pp(name).tensor("weight", config.hidden_size)?;
             Ok(RmsNorm::new(weight, config.rms_norm_eps))
@@ -39,8 +40,10 @@ impl Block {
         rotary: &RotaryTable,
         segments: &[usize],
     ) -> Result<Tensor> {
-        let x = add(x, &self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?)?;
-        add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)
+        let attended = self.attention.forward(&self.norm1.forward(x)?, rotary, segments)?;
+        let x = self.attention.proj.forward_onto(x, &attended)?; // (patches, hidden)
+        drop(attended);
+        in_chunks(&x, |x| self.mlp.forward_onto(x, &self.norm2.forward(x)?))
     }
 }
 
@@ -72,6 +75,7 @@ impl Attention {
         })
     }
 
+    /// What `proj` is to be applied to.
     fn forward(&self, x: &Tensor, rotary: &RotaryTable, segments: &[usize]) -> Result<Tensor> {
         let [mut q, mut k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, patches, d)
         if let Some((q_norm, k_norm)) = &self.head_norms {
@@ -86,21 +90,18 @@ impl Attention {
             outputs.push(attention_in(self.qkv.precision(), &q, &k, &v, Mask::Full)?); // (length, hidden)
             start += length;
         }
-        let attended = match outputs.as_slice() {
-            [one] => one.clone(),
-            _ => Tensor::cat(&outputs, 0)?,
-        };
-        self.proj.forward(&attended) // (patches, hidden)
+        match outputs.as_slice() {
+            [one] => Ok(one.clone()),
+            _ => Tensor::cat(&outputs, 0), // (patches, hidden)
+        }
     }
 }
 
 /// `down(SiLU(gate(x)) · up(x))`, gate and up cut at a limit where the model has one.
 #[derive(Debug)]
 struct Mlp {
-    gate: Linear,
-    up: Linear,
+    inner: GatedLinear,
     down: Linear,
-    limit: Option<f64>,
 }
 
 impl Mlp {
@@ -108,22 +109,19 @@ impl Mlp {
         config: &Glm4vVisionConfig,
         flavour: TowerFlavour,
         weights: &Weights,
-    ) -> std::result::Result<Self, WeightsError> {
+    ) -> std::result::Result<Self, VisionError> {
         let (hidden, inner) = (config.hidden_size, config.block_width(flavour));
         let bias = flavour == TowerFlavour::GlmOcr && config.attention_bias;
+        let gate = linear(&weights.pp("gate_proj"), hidden, inner, bias)?;
+        let up = linear(&weights.pp("up_proj"), hidden, inner, bias)?;
         Ok(Self {
-            gate: linear(&weights.pp("gate_proj"), hidden, inner, bias)?,
-            up: linear(&weights.pp("up_proj"), hidden, inner, bias)?,
+            inner: GatedLinear::of_two(gate, up, config.swiglu_limit)?,
             down: linear(&weights.pp("down_proj"), inner, hidden, bias)?,
-            limit: config.swiglu_limit,
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        in_chunks(x, |x| {
-            let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?); // 2 × (rows, inner)
-            let inner = clamped_silu_times(&gate, &up, self.limit)?;
-            self.down.forward(&inner)
-        })
+    /// `residual` `(rows, hidden)`, and on it the MLP of `x` of the same shape.
+    fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.down.forward_onto(residual, &self.inner.forward(x)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::in_chunks;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{LayerNorm, Linear, clamped_silu_times, gelu};
+use glm4v_kernels::{GatedLinear, LayerNorm, Linear, gelu};
 
 /// `h = gelu(LayerNorm(proj(x))); down(SiLU(gate(h)) · up(h))`, with the exact GELU; gate
 /// and up are cut at a limit where the model has one.
@@ -10,10 +10,8 @@ use glm4v_kernels::{LayerNorm, Linear, clamped_silu_times, gelu};
 pub(super) struct GluProjector {
     pub(super) proj: Linear,
     pub(super) norm: LayerNorm,
-    pub(super) gate: Linear,
-    pub(super) up: Linear,
+    pub(super) inner: GatedLinear,
     pub(super) down: Linear,
-    pub(super) limit: Option<f64>,
 }
 
 /// `nn.LayerNorm`'s default: neither projector takes its epsilon from the config.
@@ -23,10 +21,6 @@ impl GluProjector {
     /// Rows `(tokens, in)` to visual tokens `(tokens, hidden)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let h = gelu(&self.norm.forward(&self.proj.forward(x)?)?)?; // (tokens, hidden)
-        in_chunks(&h, |h| {
-            let (gate, up) = (self.gate.forward(h)?, self.up.forward(h)?); // 2 × (rows, inner)
-            let inner = clamped_silu_times(&gate, &up, self.limit)?;
-            self.down.forward(&inner)
-        })
+        in_chunks(&h, |h| self.down.forward(&self.inner.forward(h)?))
     }
 }

@@ -14,7 +14,7 @@ use super::state::LatentCache;
 use crate::LanguageError;
 use crate::decoder::DecoderConfig;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{KeptRows, Linear, Mask, RmsNorm, attention_over};
+use glm4v_kernels::{KeptRows, Linear, Mask, Precision, RmsNorm, attention_over};
 use glm4v_weights::Weights;
 
 #[derive(Debug)]
@@ -97,7 +97,13 @@ impl LatentAttention {
             }
             for row in start..start + *rows {
                 let keys = keys_of(&all, chosen.get(row))?; // (1, keys, kv_rank)
-                sums.push(attention_over(&q.narrow(1, row, 1)?, &keys, &keys, Mask::Full)?);
+                sums.push(attention_over(
+                    Precision::Single,
+                    &q.narrow(1, row, 1)?,
+                    &keys,
+                    &keys,
+                    Mask::Full,
+                )?);
             }
             start += *rows;
         }
