@@ -8,12 +8,14 @@ use glm4v_fusion::bench::{Bench, Limits, Phase, Work, shapes};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde::Serialize;
 use std::io::Cursor;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
   glm4v bench
   glm4v bench --model glm-ocr --dtype bf16 --image page.png --draft mtp
   glm4v bench --shape glm-4v-9b --layers 8 --image 1120x1120 --json
+  glm4v bench --shape glm-ocr --layers 4 --say receipt.txt --tokenizer GLM-OCR
 
 Each phase runs once to warm up and then --rounds times; the median is shown. SHARE is of the
 machine's own limit, which loops that do nothing else reach in the same run: arithmetic in the
@@ -49,6 +51,13 @@ pub(crate) struct Args {
     /// Where the drafts of that answer come from
     #[arg(long, default_value = "lookup")]
     draft: DraftArg,
+    /// A text file that the decoder is made to say after the prompt, as if it had chosen each token,
+    /// with guesses by look-up and without, in turn
+    #[arg(long, value_name = "FILE")]
+    say: Option<PathBuf>,
+    /// The folder of the tokenizer that makes tokens of --say, where --shape has none
+    #[arg(long, value_name = "FOLDER", requires = "shape", requires = "say")]
+    tokenizer: Option<PathBuf>,
     /// Timed runs of each phase
     #[arg(long, default_value_t = 5, value_name = "N")]
     rounds: usize,
@@ -86,9 +95,20 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         prediction_layer: args.draft.needs_prediction_layer(),
         ..args.model.engine.load_options()
     };
+    if args.say.is_some() && args.shape.is_some() && args.tokenizer.is_none() {
+        return Err(UsageError("--say with --shape needs --tokenizer FOLDER".to_owned()).into());
+    }
     let bench = match &args.shape {
         Some(shape) => Bench::of_shape(shape, args.layers, &options)?,
         None => Bench::of_model(&Model::load(&args.model.model, &options)?),
+    };
+    let say = match &args.say {
+        Some(file) => {
+            let text = std::fs::read_to_string(file);
+            let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+            bench.tokens_of(&text, args.tokenizer.as_deref())?
+        }
+        None => Vec::new(),
     };
     glm4v_fusion::keep_freed_memory();
     let work = Work {
@@ -98,6 +118,7 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         batch: args.batch,
         answer: args.answer,
         draft: args.draft.draft(),
+        say,
         rounds: args.rounds,
     };
     console.detail("measuring the machine's limits");

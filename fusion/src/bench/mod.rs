@@ -3,6 +3,7 @@
 
 mod answers;
 mod cost;
+mod saying;
 mod shapes;
 
 pub use glm4v_kernels::Limits;
@@ -52,6 +53,9 @@ pub struct Work {
     pub answer: usize,
     /// Where the drafts of that answer come from.
     pub draft: Draft,
+    /// Ids of a text that the decoder is made to say after the prompt, as if it had chosen it, with
+    /// guesses by look-up and without; none leaves that out. Ids beyond the vocabulary stand for others.
+    pub say: Vec<u32>,
     /// Timed runs of each phase, after one that is not timed.
     pub rounds: usize,
 }
@@ -119,6 +123,9 @@ impl Bench {
         if work.prompt > 0 {
             self.time_decoder(work, on_phase)?;
         }
+        if work.prompt > 0 && !work.say.is_empty() {
+            self.time_saying(work, on_phase)?;
+        }
         if let Some(model) = self.model.as_ref().filter(|_| work.answer > 0) {
             self.time_answers(model, work, on_phase)?;
         }
@@ -155,10 +162,7 @@ impl Bench {
     ) -> Result<(), FusionError> {
         self.check_room(work)?;
         let decoder = &self.parts.decoder;
-        let vocabulary = decoder.config().vocab_size as u32;
-        let ids: Vec<u32> =
-            (0..work.prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect();
-        let rows = decoder.embed(&ids)?;
+        let rows = decoder.embed(&self.prompt(work))?;
         let mut cache = decoder.new_cache();
         let (timing, ()) = time(work.rounds, || {
             cache.truncate(0);
@@ -178,13 +182,19 @@ impl Bench {
         Ok(())
     }
 
+    /// Ids of a prompt in which nothing repeats.
+    fn prompt(&self, work: &Work) -> Vec<u32> {
+        let vocabulary = self.parts.decoder.config().vocab_size as u32;
+        (0..work.prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
+    }
+
     /// Refuses prompts whose keys and values the machine has no memory for.
     fn check_room(&self, work: &Work) -> Result<(), FusionError> {
         let Some(available) = available_memory() else { return Ok(()) };
         let config = self.parts.decoder.config();
         let row = [config.cached_numbers(), 4];
         let sequences = if work.batch > 1 { work.batch.saturating_add(1) } else { 1 };
-        let sizes = [work.prompt.saturating_add(work.decode), sequences];
+        let sizes = [work.prompt.saturating_add(work.decode.max(work.say.len())), sequences];
         let needed = row
             .into_iter()
             .chain(sizes.map(|size| size as u64))

@@ -7,7 +7,7 @@ use super::avx512_bytes::{self, Avx512Bytes};
 use super::avx512_int8::Avx512Int8;
 use super::gemm::{Product, multiply as gemm};
 use super::pack::{LINES, Line};
-use super::{Form, Kernel, Tile, avx512_pack, blocks, int8};
+use super::{Form, Kernel, Tile, avx512_pack, blocks};
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
@@ -21,8 +21,7 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where the instructions were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
-    let in_bytes =
-        product.rows() >= avx512_bytes::LEAST_ROWS && product.inputs().is_multiple_of(int8::STEP);
+    let in_bytes = product.rows() >= avx512_bytes::LEAST_ROWS;
     match form {
         Form::F32 => gemm(&F32(()), product),
         Form::Bf16 => gemm(&Bf16(()), product),
@@ -34,6 +33,10 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         Form::Q4_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
         Form::Q4K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
+        // SAFETY: as above.
+        Form::Q5_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q6K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q6K>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => unsafe { avx512_blocks::multiply::<blocks::Q4_0>(product) },
         // SAFETY: as above.

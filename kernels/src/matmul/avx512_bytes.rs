@@ -1,16 +1,18 @@
-//! Weights of four bits as bytes, a block of a panel at a time, for products of many rows.
+//! Weights of four to six bits as bytes, a block of a panel at a time, for products of many rows.
 //!
-//! Blocks of 32 inputs have a scale each, and applying it costs as much as their dot products.
+//! Blocks of 16 or 32 inputs have a scale each, and applying it costs as much as their dot products.
 //! Where many rows meet a block, its weights are first rounded to bytes that share a scale for 256
 //! inputs, as [`super::int8`] has them. That adds at most 1/254 of the largest weight of the 256
-//! that the blocks' scales and minima allow, where rounding to four bits has put an eighth of it.
+//! that the blocks' scales and minima allow. Rounding to four bits has put an eighth of a block's
+//! largest weight, rounding to six a thirty-second. Blocks of bytes stay as they are: to them it
+//! would add as much as they are off already.
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::avx512_blocks::Vectors;
 use super::avx512_int8::Avx512Int8;
-use super::blocks::{Q4_0, Q4K, ROW_BLOCK};
+use super::blocks::{Q4_0, Q4K, Q5_0, Q6K, ROW_BLOCK};
 use super::gemm::grow;
 use super::int8;
 use super::pack::Line;
@@ -20,16 +22,29 @@ use super::{Kernel, Tile};
 /// as 20 rows' products, and what is decoded together must not depend on how many sequences there are.
 pub(super) const LEAST_ROWS: usize = 64;
 
-/// Formats whose quantities have four bits.
-pub(super) trait Nibbles: Vectors {}
-impl Nibbles for Q4_0 {}
-impl Nibbles for Q4K {}
+/// Formats whose quantities have less than eight bits.
+pub(super) trait Narrow: Vectors {
+    /// The largest quantity.
+    const MOST: f32;
+}
 
-/// The largest quantity of four bits.
-const MOST: f32 = 15.0;
+impl Narrow for Q4_0 {
+    const MOST: f32 = 15.0;
+}
 
-/// Weights in the blocks of `B`, whose inputs are a multiple of [`int8::STEP`]. Made only where the
-/// instructions were detected.
+impl Narrow for Q4K {
+    const MOST: f32 = 15.0;
+}
+
+impl Narrow for Q5_0 {
+    const MOST: f32 = 31.0;
+}
+
+impl Narrow for Q6K {
+    const MOST: f32 = 63.0;
+}
+
+/// Weights in the blocks of `B`. Made only where the instructions were detected.
 pub(super) struct Avx512Bytes<B>(Avx512Int8, PhantomData<B>);
 
 impl<B> Avx512Bytes<B> {
@@ -41,7 +56,7 @@ impl<B> Avx512Bytes<B> {
     }
 }
 
-impl<B: Nibbles> Kernel for Avx512Bytes<B> {
+impl<B: Narrow> Kernel for Avx512Bytes<B> {
     const ROWS: usize = Avx512Int8::ROWS;
     const STEP: usize = int8::STEP;
     const ROW_WORDS: usize = int8::ROW_WORDS;
@@ -52,12 +67,13 @@ impl<B: Nibbles> Kernel for Avx512Bytes<B> {
     }
 
     fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
-        let count = lines.len() / Self::LINES * int8::LINES;
+        let count = lines.len().div_ceil(Self::LINES) * int8::LINES;
         grow(wide, count);
         let wide = &mut wide[..count];
-        let steps = lines.chunks_exact(Self::LINES).zip(wide.chunks_exact_mut(int8::LINES));
+        let steps = lines.chunks(Self::LINES).zip(wide.chunks_exact_mut(int8::LINES));
         for (lines, wide) in steps {
-            // SAFETY: the value exists, so the instructions were detected; the lines are a step's.
+            // SAFETY: the value exists, so the instructions were detected; the lines are those of a
+            // step, whose stored blocks may be fewer in the last one.
             unsafe { widen_step::<B>(lines, wide) };
         }
         wide
@@ -93,17 +109,17 @@ pub(super) unsafe fn scaled<B: Vectors>(stored: *const Line, block: usize) -> Sc
 /// Writes a step of bytes with its scales: the lines that [`int8`] describes.
 ///
 /// # Safety
-/// The machine must have the instructions; `lines` must be those of 256 inputs, and `wide` as many
-/// as a step of bytes has.
+/// The machine must have the instructions; `lines` must be those of at most 256 inputs, and `wide`
+/// as many as a step of bytes has. Inputs that are missing become zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn widen_step<B: Nibbles>(lines: &[Line], wide: &mut [Line]) {
+unsafe fn widen_step<B: Narrow>(lines: &[Line], wide: &mut [Line]) {
     let mut largest = [_mm512_setzero_ps(); 2];
     for stored in lines.chunks_exact(B::LINES) {
         for block in 0..B::STEP / B::BLOCK {
             // SAFETY: the block is one of the stored block's.
             let (scales, offsets) = unsafe { scaled::<B>(stored.as_ptr(), block) };
             for half in 0..2 {
-                let high = _mm512_fmadd_ps(scales[half], _mm512_set1_ps(MOST), offsets[half]);
+                let high = _mm512_fmadd_ps(scales[half], _mm512_set1_ps(B::MOST), offsets[half]);
                 let size = _mm512_max_ps(_mm512_abs_ps(high), _mm512_abs_ps(offsets[half]));
                 largest[half] = _mm512_max_ps(largest[half], size);
             }
@@ -120,13 +136,14 @@ unsafe fn widen_step<B: Nibbles>(lines: &[Line], wide: &mut [Line]) {
     let mut words = words.as_chunks_mut::<2>().0.iter_mut();
     for stored in lines.chunks_exact(B::LINES) {
         for block in 0..B::STEP / B::BLOCK {
-            // SAFETY: block and part are those of the stored block; nibbles' blocks are parts.
+            let (part, first) = (block * B::BLOCK / ROW_BLOCK, block * B::BLOCK % ROW_BLOCK / 4);
+            // SAFETY: block and part are those of the stored block, as are the block's words.
             unsafe {
                 let (scales, offsets) = scaled::<B>(stored.as_ptr(), block);
                 let scales = [0, 1].map(|half| _mm512_mul_ps(scales[half], factors[half]));
                 let offsets = [0, 1].map(|half| _mm512_mul_ps(offsets[half], factors[half]));
-                let part = stored.as_ptr().add(B::part(block));
-                for word in 0..ROW_BLOCK / 4 {
+                let part = stored.as_ptr().add(B::part(part));
+                for word in first..first + B::BLOCK / 4 {
                     let Some(wide) = words.next() else { return };
                     for (half, line) in wide.iter_mut().enumerate() {
                         let quantities = B::word(part, word, half);
@@ -135,6 +152,9 @@ unsafe fn widen_step<B: Nibbles>(lines: &[Line], wide: &mut [Line]) {
                 }
             }
         }
+    }
+    for line in words.flatten() {
+        *line = Line([u32::from_ne_bytes([int8::ZERO; 4]); 16]);
     }
 }
 

@@ -88,6 +88,14 @@ struct Panel<'a> {
     columns: usize,
 }
 
+impl<'a> Panel<'a> {
+    /// The lines of some steps. A kernel that makes other lines of them may have steps longer than
+    /// the weight's, of which the last is cut short.
+    fn part<K: Kernel>(&self, steps: &Range<usize>) -> &'a [Line] {
+        &self.lines[steps.start * K::LINES..self.lines.len().min(steps.end * K::LINES)]
+    }
+}
+
 impl<'a> Product<'a> {
     /// Takes the weights, the rows and a bias for the outputs of all weights, and checks that all
     /// fits together. There must be a weight.
@@ -145,8 +153,8 @@ impl<'a> Product<'a> {
         std::array::from_fn(|r| &self.x[(row + r) * width..][..width][inputs.clone()])
     }
 
-    /// The panel that is the `index`th to be multiplied, of `size` lines.
-    fn panel(&self, index: usize, size: usize) -> Panel<'a> {
+    /// The panel that is the `index`th to be multiplied.
+    fn panel(&self, index: usize) -> Panel<'a> {
         let mut index = match self.finish.is_of_pairs() {
             true => index % 2 * (self.panels() / 2) + index / 2,
             false => index,
@@ -158,6 +166,7 @@ impl<'a> Product<'a> {
             part += 1;
         }
         let weight = self.parts[part];
+        let size = weight.lines.len() / weight.panels();
         let lines = &weight.lines[index * size..(index + 1) * size];
         let columns = PANEL.min(weight.outputs - index * PANEL);
         Panel { lines, column: before + index * PANEL, columns }
@@ -334,7 +343,6 @@ fn multiply_block<K: Kernel>(
     let (row_words, panel_sums) = (rows.len() * K::ROW_WORDS, rows.len() * PANEL);
     // A single tile's rows are read once: so are the weights then, from end to end.
     let chunk_panels = if rows.len() <= K::ROWS { product.finish.together() } else { CHUNK_PANELS };
-    let size = plan.steps * K::LINES;
     BUFFERS.with_borrow_mut(|Buffers { wide, sums }| {
         let kept = plan.block_steps < plan.steps || product.finish.is_of_pairs();
         grow(sums, if kept { chunk_panels * panel_sums / 16 } else { 0 });
@@ -346,17 +354,23 @@ fn multiply_block<K: Kernel>(
                 .flat_map(|here| chunk.clone().map(move |index| (here.clone(), index)))
                 .peekable();
             while let Some((here, index)) = order.next() {
-                let panel = product.panel(index, size);
-                let next = order.peek().map(|(here, index)| (product.panel(*index, size), here));
-                let next = next.map_or(&[][..], |(panel, here)| &panel.lines[lines_of::<K>(here)]);
+                let panel = product.panel(index);
+                let next = order.peek().map(|(here, index)| product.panel(*index).part::<K>(here));
                 let ends = [here.start == 0, here.end == plan.steps];
                 let packed = &packed[row_words * here.start..row_words * here.end];
-                let lines = kernel.widen(&panel.lines[lines_of::<K>(&here)], wide);
+                let lines = kernel.widen(panel.part::<K>(&here), wide);
                 let sums = sums.wrapping_add((index - first) * panel_sums);
-                multiply_panel(kernel, packed, lines, next, rows.clone(), |row| {
-                    let sums = sums.wrapping_add((row - rows.start) * PANEL);
-                    product.tile(row, panel, sums, ends)
-                });
+                multiply_panel(
+                    kernel,
+                    packed,
+                    lines,
+                    next.unwrap_or_default(),
+                    rows.clone(),
+                    |row| {
+                        let sums = sums.wrapping_add((row - rows.start) * PANEL);
+                        product.tile(row, panel, sums, ends)
+                    },
+                );
                 if ends[1] && product.finish.comes_after(index) {
                     let sums = sums.wrapping_sub((product.finish.together() - 1) * panel_sums);
                     product.finish(panel, &rows, sums);
@@ -365,11 +379,6 @@ fn multiply_block<K: Kernel>(
         }
     });
     kernel.finish();
-}
-
-/// The lines of some steps of a panel.
-fn lines_of<K: Kernel>(steps: &Range<usize>) -> Range<usize> {
-    steps.start * K::LINES..steps.end * K::LINES
 }
 
 /// Makes a buffer at least so long.

@@ -19,7 +19,7 @@ pub(super) const ROW_WORDS: usize = WORDS + 2;
 /// Lines of a panel's step: two for each word of bytes, then two of scales (f32).
 pub(super) const LINES: usize = 2 * WORDS + 2;
 /// The byte that stands for a weight of zero: weights are unsigned, as the dot products want them.
-const ZERO: u8 = 128;
+pub(super) const ZERO: u8 = 128;
 
 /// Packs a stored matrix `(outputs, inputs)`, its panels in parallel. Inputs past the last are
 /// zeros, and so are the scales of outputs past the last.
