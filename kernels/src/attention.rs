@@ -1,6 +1,7 @@
 //! Scaled dot-product attention that never holds the score matrix.
 
 mod blocked;
+mod direct;
 mod format;
 mod kept;
 mod pack;

@@ -6,11 +6,12 @@
 #![allow(unsafe_code, reason = "the inner loops work on raw buffers")]
 
 use super::Mask;
+use super::direct::{self, Direct};
 use super::format::Format;
 use super::pack::{BlockSize, Pack, block_words};
 use super::product::{Product, padded};
 use crate::buffer::{Buffer, Shared};
-use crate::simd::{LOG2_E, Lanes, Level, Task, run_at};
+use crate::simd::{LOG2_E, Lanes, Level, MOST_LANES, Task, run_at};
 use crate::team::{each, each_part};
 use std::marker::PhantomData;
 
@@ -64,7 +65,7 @@ impl Problem<'_> {
     }
 
     /// The number of keys that a query sees.
-    fn seen(&self, query: usize) -> usize {
+    pub(super) fn seen(&self, query: usize) -> usize {
         match self.mask {
             Mask::Full => self.keys,
             Mask::Causal => self.keys - self.queries + query + 1,
@@ -90,6 +91,12 @@ pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32>
         return output;
     }
     let shared = Shared::new(&mut output);
+    if F::IS_F32 && problem.queries <= direct::QUERIES && problem.d.is_multiple_of(MOST_LANES) {
+        each(problem.kv_heads, |kv_head| {
+            run_at(level, Direct { problem, kv_head, output: shared });
+        });
+        return output;
+    }
     each(problem.kv_heads, |kv_head| attend_group::<F>(problem, level, kv_head, shared));
     output
 }
@@ -143,18 +150,10 @@ impl<F: Format> Task for Chunk<'_, F> {
         let room = padded(rows);
         let block_size = block_words::<L, F>(problem);
         let mut queries = Buffer::take(room * words);
-        let mut state = State {
-            scores: Buffer::take(room * BLOCK),
-            sums: Buffer::take(room * padded_d),
-            largest: Buffer::take(rows),
-            totals: Buffer::take(rows),
-        };
+        let mut state = State::new(rows, room, padded_d);
         let mut own = Buffer::take(if self.packed.is_none() { block_size } else { 0 });
         self.gather_queries(&mut queries);
         queries[rows * words..].fill(0.0);
-        state.sums.fill(0.0);
-        state.largest.fill(f32::NEG_INFINITY);
-        state.totals.fill(0.0);
         let seen = problem.seen(self.first + self.queries - 1);
         for block in 0..seen.div_ceil(BLOCK) {
             let packed = match self.packed {
@@ -176,15 +175,15 @@ impl<F: Format> Task for Chunk<'_, F> {
 }
 
 /// What a chunk knows so far of each row.
-struct State {
+pub(super) struct State {
     /// Scores of a block, then the words of their weights; `(rows, BLOCK)`.
-    scores: Buffer,
+    pub(super) scores: Buffer,
     /// Weighted values, `(rows, padded d)`.
-    sums: Buffer,
+    pub(super) sums: Buffer,
     /// The largest score, in units of log 2.
     largest: Buffer,
     /// The weights' total.
-    totals: Buffer,
+    pub(super) totals: Buffer,
 }
 
 impl<F: Format> Chunk<'_, F> {
@@ -275,10 +274,22 @@ impl<F: Format> Chunk<'_, F> {
 }
 
 impl State {
+    /// Nothing seen yet, for so many rows; buffers have `room` rows, of sums `width` wide.
+    pub(super) fn new(rows: usize, room: usize, width: usize) -> Self {
+        let mut largest = Buffer::take(rows);
+        largest.fill(f32::NEG_INFINITY);
+        Self {
+            scores: Buffer::take(room * BLOCK),
+            sums: Buffer::zeros(room * width),
+            largest,
+            totals: Buffer::zeros(rows),
+        }
+    }
+
     /// Turns the first `seen` of `count` scores of a row into weights relative to the largest score
     /// so far, and the others into zeros.
     #[inline(always)]
-    unsafe fn weigh<L: Lanes, F: Format>(
+    pub(super) unsafe fn weigh<L: Lanes, F: Format>(
         &mut self,
         row: usize,
         seen: usize,

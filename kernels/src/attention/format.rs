@@ -14,6 +14,8 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
     const VALUES: usize;
     /// Words that a product sums over together: rows are filled up with zeros to whole ones of them.
     const STEP: usize = 1;
+    /// Whether words are values of f32.
+    const IS_F32: bool = false;
     /// Registers that a product's columns come in.
     const REGISTERS: usize = 1;
 
@@ -85,6 +87,7 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
 pub(super) struct Single;
 
 impl Format for Single {
+    const IS_F32: bool = true;
     const VALUES: usize = 1;
 
     #[inline(always)]
