@@ -92,11 +92,13 @@ impl<'a> Product<'a> {
     }
 
     /// Rows that are multiplied.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
     /// How wide the rows are.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn inputs(&self) -> usize {
         self.weight.inputs
     }
