@@ -14,6 +14,7 @@ const ROUNDS: usize = 7;
 /// Passes over the accumulators in one timing.
 const STEPS: usize = 1 << 20;
 /// Independent sums in flight: enough to hide the latency of two units of four cycles each.
+#[cfg(not(target_arch = "aarch64"))]
 const SUMS: usize = 12;
 /// Bytes of the buffer that is read; far more than a last-level cache holds.
 const READ_BYTES: usize = 256 << 20;
