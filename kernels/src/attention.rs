@@ -274,6 +274,10 @@ mod tests {
             {
                 assert!((found - wanted).abs() < 3e-5, "{level:?}, {size}, {mask:?}: {at}");
             }
+            #[cfg_attr(
+                not(target_arch = "x86_64"),
+                allow(unused_mut, reason = "only AMX adds to it")
+            )]
             let mut in_bf16 = vec![attend::<Pairs>(&problem, level)];
             #[cfg(target_arch = "x86_64")]
             if level == Level::Avx512Bf16 && tiles::detected() {

@@ -1,5 +1,7 @@
 //! What this machine can do at most, measured by loops that do nothing else.
 
+#[cfg(target_arch = "aarch64")]
+mod arm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -12,6 +14,7 @@ const ROUNDS: usize = 7;
 /// Passes over the accumulators in one timing.
 const STEPS: usize = 1 << 20;
 /// Independent sums in flight: enough to hide the latency of two units of four cycles each.
+#[cfg(not(target_arch = "aarch64"))]
 const SUMS: usize = 12;
 /// Bytes of the buffer that is read; far more than a last-level cache holds.
 const READ_BYTES: usize = 256 << 20;
@@ -59,6 +62,15 @@ fn measure_f32() -> f64 {
     if let Some(rate) = x86::f32_rate() {
         return rate;
     }
+    #[cfg(target_arch = "aarch64")]
+    return arm::f32_rate();
+    #[cfg(not(target_arch = "aarch64"))]
+    plain_f32_rate()
+}
+
+/// The same in plain Rust.
+#[cfg(not(target_arch = "aarch64"))]
+fn plain_f32_rate() -> f64 {
     const LANES: usize = 8;
     rate(2 * STEPS * SUMS * LANES, || {
         let (a, b) = (black_box(1.25f32), black_box(-0.5f32));
@@ -75,14 +87,18 @@ fn measure_f32() -> f64 {
 fn measure_bf16() -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     return x86::bf16_rate();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    return arm::bf16_rate();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     None
 }
 
 fn measure_int8() -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     return x86::int8_rate();
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    return arm::int8_rate();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     None
 }
 

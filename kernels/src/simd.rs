@@ -6,9 +6,14 @@
 
 #![allow(unsafe_code, reason = "instructions of one processor are used after asking for it")]
 
+mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod plain;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub(crate) use level::Level;
 
 /// Minimax coefficients of 2^f for f in -0.5..=0.5, lowest power first; the relative error of the
 /// polynomial, rounding included, is below 1e-7.
@@ -191,62 +196,6 @@ pub(crate) trait Task {
     unsafe fn run<L: Lanes>(self) -> Self::Output;
 }
 
-/// The kinds of registers, narrowest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
-    /// Arrays, which the compiler lays in whatever every processor of the architecture has.
-    Plain,
-    /// 256 bits.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// 512 bits.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// 512 bits, with dot products of bf16.
-    #[cfg(target_arch = "x86_64")]
-    Avx512Bf16,
-}
-
-impl Level {
-    /// Whether this processor has it.
-    fn is_here(self) -> bool {
-        match self {
-            Self::Plain => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
-            }
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => Self::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
-        }
-    }
-
-    /// All that this processor has, narrowest first.
-    pub(crate) fn available() -> impl Iterator<Item = Self> {
-        #[cfg(target_arch = "x86_64")]
-        const ALL: &[Level] = &[Level::Plain, Level::Avx2, Level::Avx512, Level::Avx512Bf16];
-        #[cfg(not(target_arch = "x86_64"))]
-        const ALL: &[Level] = &[Level::Plain];
-        ALL.iter().copied().filter(|level| level.is_here())
-    }
-
-    /// Whether there is an instruction for [`Lanes::dot_pairs`].
-    pub(crate) fn multiplies_pairs(self) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        return self == Self::Avx512Bf16;
-        #[cfg(not(target_arch = "x86_64"))]
-        return false;
-    }
-
-    /// The widest that this processor has.
-    pub(crate) fn widest() -> Self {
-        static WIDEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-        *WIDEST.get_or_init(|| Self::available().last().unwrap_or(Self::Plain))
-    }
-}
-
 /// Does the work with the widest registers of this processor.
 pub(crate) fn run<T: Task>(task: T) -> T::Output {
     run_at(Level::widest(), task)
@@ -271,6 +220,13 @@ pub(crate) fn run_at<T: Task>(level: Level, task: T) -> T::Output {
             // SAFETY: the processor has these instructions, as was just asked.
             unsafe { x86::run_avx2(task) }
         }
+        #[cfg(target_arch = "aarch64")]
+        Level::NeonBf16 if level.is_here() => {
+            // SAFETY: the processor has these instructions, as was just asked.
+            unsafe { neon::run_neon_bf16(task) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon if level.is_here() => neon::run_neon(task),
         // SAFETY: arrays need no particular instructions.
         _ => unsafe { task.run::<plain::Array>() },
     }
@@ -322,15 +278,16 @@ mod tests {
     struct DotPairs<'a>(&'a [f32], &'a mut [f32]);
 
     impl Task for DotPairs<'_> {
-        type Output = ();
+        type Output = usize;
 
         #[inline(always)]
-        unsafe fn run<L: Lanes>(self) {
+        unsafe fn run<L: Lanes>(self) -> usize {
             // SAFETY: the caller's promise, and room for three of the widest registers.
             unsafe {
                 let at = |i: usize| L::load(self.0.as_ptr().add(i * L::COUNT));
                 at(0).pairs(at(1)).dot_pairs(at(1).pairs(at(2)), at(0)).store(self.1.as_mut_ptr());
             }
+            L::COUNT
         }
     }
 
@@ -338,9 +295,9 @@ mod tests {
     fn products_of_pairs_are_those_of_rounded_values() {
         use half::bf16;
         let values: Vec<f32> = (0..3 * MOST_LANES).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
-        for (level, count) in Level::available().zip([8, 8, 16, 16]) {
+        for level in Level::available() {
             let mut found = [0.0; MOST_LANES];
-            run_at(level, DotPairs(&values, &mut found));
+            let count = run_at(level, DotPairs(&values, &mut found));
             let rounded = |i: usize| bf16::from_f32(values[i]).to_f32();
             for (i, found) in found.iter().enumerate().take(count) {
                 let product = |j: usize| rounded(j) * rounded(j + count);

@@ -2,8 +2,6 @@
 
 use std::arch::x86_64::*;
 
-use half::bf16;
-
 use super::avx2_blocks::Avx2Blocks;
 use super::avx2_int8::Avx2Int8;
 use super::gemm::{Product, grow, multiply as gemm};
@@ -133,30 +131,14 @@ impl Kernel for WideBf16 {
     }
 }
 
-/// Packs rows rounded to bf16, in f32: two words for a word of the weight. Inputs past the rows' end
-/// are zeros.
 #[target_feature(enable = "avx2,fma")]
 fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
-    for (r, row) in rows.into_iter().enumerate() {
-        let words = packed.chunks_exact_mut(R);
-        for (words, value) in words.zip(row.iter().copied().chain(std::iter::repeat(0.0))) {
-            words[r] = u32::from(bf16::from_f32(value).to_bits()) << 16;
-        }
-    }
+    plain::pack_rounded(rows, packed);
 }
 
-/// Widens lines of words of two bf16: the lines of the first ones, and then of the second ones.
 #[target_feature(enable = "avx2")]
 fn widen_bf16(lines: &[Line], wide: &mut [Line]) {
-    let words = lines.as_chunks::<LINES>().0.iter().zip(wide.as_chunks_mut::<{ 2 * LINES }>().0);
-    for (lines, wide) in words {
-        let (first, second) = wide.split_at_mut(LINES);
-        for ((line, first), second) in lines.iter().zip(first).zip(second) {
-            for ((word, first), second) in line.0.iter().zip(&mut first.0).zip(&mut second.0) {
-                (*first, *second) = (word << 16, word & 0xffff_0000);
-            }
-        }
-    }
+    plain::widen_bf16(lines, wide);
 }
 
 /// The outputs of `O` octets from `octet` on.

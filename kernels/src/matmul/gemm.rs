@@ -130,11 +130,13 @@ impl<'a> Product<'a> {
     }
 
     /// Rows that are multiplied.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
     /// How wide the rows are.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn inputs(&self) -> usize {
         self.parts[0].inputs
     }
@@ -448,6 +450,18 @@ fn prefetch(lines: &[Line]) {
         // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *line).cast()) };
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    for line in lines.iter().filter(|_| cfg!(not(miri))) {
+        let line = &raw const *line;
+        // SAFETY: every processor of this architecture has the instruction, and it changes nothing.
+        unsafe {
+            std::arch::asm!(
+                "prfm pldl2keep, [{line}]",
+                line = in(reg) line,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = lines;
 }

@@ -30,6 +30,16 @@ mod blocks;
 mod finish;
 mod gemm;
 mod int8;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_bf16;
+#[cfg(target_arch = "aarch64")]
+mod neon_blocks;
+#[cfg(target_arch = "aarch64")]
+mod neon_dots;
+#[cfg(target_arch = "aarch64")]
+mod neon_int8;
 mod pack;
 mod pages;
 mod plain;
@@ -122,6 +132,14 @@ enum Isa {
     Avx512,
     #[cfg(target_arch = "x86_64")]
     Amx,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// With dot products of bytes.
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    /// With those and dot products of bf16.
+    #[cfg(target_arch = "aarch64")]
+    NeonBf16,
 }
 
 impl Isa {
@@ -137,6 +155,12 @@ impl Isa {
             }
             if avx2::detected() {
                 return Self::Avx2;
+            }
+        }
+        #[cfg(all(target_arch = "aarch64", not(miri)))]
+        for isa in [Self::NeonBf16, Self::NeonDot, Self::Neon] {
+            if neon::detected(isa) {
+                return isa;
             }
         }
         Self::Plain
@@ -250,6 +274,8 @@ fn multiply_on(isa: Isa, product: Product<'_>) {
         (Isa::Avx512, form) => avx512::multiply(form, product),
         #[cfg(target_arch = "x86_64")]
         (Isa::Amx, form) => amx::multiply(form, product),
+        #[cfg(target_arch = "aarch64")]
+        (Isa::Neon | Isa::NeonDot | Isa::NeonBf16, form) => neon::multiply(isa, form, product),
         (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
         (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
         (Isa::Plain, Form::Q5_0) => multiply(&PlainBlocks::<blocks::Q5_0>::new(), product),

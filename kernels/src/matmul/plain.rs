@@ -1,5 +1,8 @@
 //! Kernels in plain Rust: what the faster ones are held against, and what other machines run.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use half::bf16;
+
 use super::pack::{LINES, Line, pair};
 use super::{Kernel, PANEL, Tile};
 
@@ -80,6 +83,34 @@ pub(super) fn pack_bf16<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     for (word, packed) in packed.chunks_exact_mut(R).enumerate() {
         for (packed, row) in packed.iter_mut().zip(rows) {
             *packed = pair(row, word);
+        }
+    }
+}
+
+/// Packs rows rounded to bf16, in f32: two words for a word of the weight. Inputs past the rows' end
+/// are zeros.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+pub(super) fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    for (r, row) in rows.into_iter().enumerate() {
+        let words = packed.chunks_exact_mut(R);
+        for (words, value) in words.zip(row.iter().copied().chain(std::iter::repeat(0.0))) {
+            words[r] = u32::from(bf16::from_f32(value).to_bits()) << 16;
+        }
+    }
+}
+
+/// Widens lines of words of two bf16: the lines of the first ones, and then of the second ones.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+pub(super) fn widen_bf16(lines: &[Line], wide: &mut [Line]) {
+    let words = lines.as_chunks::<LINES>().0.iter().zip(wide.as_chunks_mut::<{ 2 * LINES }>().0);
+    for (lines, wide) in words {
+        let (first, second) = wide.split_at_mut(LINES);
+        for ((line, first), second) in lines.iter().zip(first).zip(second) {
+            for ((word, first), second) in line.0.iter().zip(&mut first.0).zip(&mut second.0) {
+                (*first, *second) = (word << 16, word & 0xffff_0000);
+            }
         }
     }
 }

@@ -32,6 +32,11 @@ pub(super) fn kernels() -> Vec<Isa> {
         all.extend(super::avx512::detected().then_some(Isa::Avx512));
         all.extend(super::amx::detected().then_some(Isa::Amx));
     }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    {
+        let faster = [Isa::Neon, Isa::NeonDot, Isa::NeonBf16];
+        all.extend(faster.into_iter().filter(|&isa| super::neon::detected(isa)));
+    }
     all
 }
 
