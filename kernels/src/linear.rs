@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{CpuStorage, DType, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 
 use crate::attention::Precision;
 use crate::cpu::is_f32_on_cpu;
@@ -194,7 +194,12 @@ impl Weight {
             GgmlDType::Q5_0 => Form::Q5_0,
             GgmlDType::Q4K => Form::Q4K,
             GgmlDType::Q6K => Form::Q6K,
-            _ => return Self::Quantised(weight),
+            _ if candle_multiplies_blocks() || !weight.device().is_cpu() => {
+                return Self::Quantised(weight);
+            }
+            _ => {
+                return weight.dequantize(&Device::Cpu).map_or(Self::Quantised(weight), Self::bf16);
+            }
         };
         let packed = match weight.shape().dims() {
             &[outputs, inputs] if weight.device().is_cpu() => weight
@@ -204,6 +209,11 @@ impl Weight {
             _ => None,
         };
         packed.map_or(Self::Quantised(weight), |packed| Self::Packed(Arc::new(packed)))
+    }
+
+    /// Packs a weight in f32 on the CPU as bf16.
+    fn bf16(weight: Tensor) -> Self {
+        Self::pack(&weight, Form::Bf16).unwrap_or(Self::Dense(weight))
     }
 
     fn packed(&self) -> Option<&PackedMatrix> {
@@ -271,6 +281,15 @@ pub(crate) fn forward_packed(
     })?;
     let width = out.len().checked_div(rows).unwrap_or(width);
     Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
+}
+
+/// Whether candle's kernels for blocks run here: on aarch64 they take dot products of bytes for
+/// granted, without which the process would be killed.
+fn candle_multiplies_blocks() -> bool {
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("dotprod");
+    #[cfg(not(target_arch = "aarch64"))]
+    true
 }
 
 /// The form that weights of a type are packed in.

@@ -168,8 +168,11 @@ fn call(others: usize) {
 
 /// Takes part in all work that there is; says whether there was any.
 fn look_around() -> bool {
-    // Not `any`: each place is looked at, so that none has to wait for another.
-    OPEN.iter().fold(false, |any, place| place.look() || any)
+    let mut any = false;
+    for place in &OPEN {
+        any |= place.look();
+    }
+    any
 }
 
 /// Takes part in what work there is until there has been none for a while.

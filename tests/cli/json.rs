@@ -150,6 +150,38 @@ fn bench_is_as_documented() {
     assert!(named("answer drafts")["gain"].as_f64().unwrap() > 0.0);
 }
 
+/// A text of one line over and over is guessed nearly whole; one whose letters never come again in
+/// the same order is not guessed at all.
+#[test]
+fn bench_says_a_text_with_guesses_and_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |text: &str| {
+        let file = folder.path().join("text.txt");
+        std::fs::write(&file, text).unwrap();
+        let mut command = glm4v_tiny();
+        command.args(["bench", "--rounds", "1", "--image", "56x56", "--prompt", "8"]);
+        command.args(["--answer", "0", "--json", "--say"]).arg(&file);
+        let run = run(&mut command);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        let phases = run.json_lines();
+        phases.iter().skip(1).for_each(|phase| hold(phase, "Phases of `bench`"));
+        let named = |name| phases.iter().find(|phase| phase["name"] == name).unwrap().clone();
+        assert!(named("say")["ms"].as_f64().unwrap() > 0.0 && named("say")["gain"].is_null());
+        assert!(named("say drafts")["gain"].as_f64().unwrap() > 0.0);
+        assert_eq!(named("say")["work"], named("say drafts")["work"]);
+        named("say drafts")["acceptance"].as_f64()
+    };
+    assert!(said(&"<td>3.10</td>".repeat(30)).unwrap() > 0.9);
+    assert_eq!(said("abcdefghijklmnopqrstuvwxyz"), None);
+}
+
+#[test]
+fn bench_needs_a_tokenizer_to_say_a_text_with_a_shape() {
+    let run = run(glm4v().args(["bench", "--shape", "glm-ocr", "--layers", "1", "--say", "x.txt"]));
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("--tokenizer"), "{}", run.stderr);
+}
+
 #[test]
 fn scores_are_as_documented() {
     let goldens = fixture("metrics/anls.jsonl");

@@ -9,8 +9,9 @@ use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
 use super::amx_widen::{WideBlocks, WideBytes};
-use super::gemm::{Product, grow, multiply as gemm};
+use super::gemm::{grow, multiply as gemm};
 use super::pack::Line;
+use super::product::Product;
 use super::{Form, Kernel, PANEL, Tile, avx512, blocks};
 use crate::tiles::{self, ROWS, WORDS};
 

@@ -4,8 +4,9 @@ use std::arch::x86_64::*;
 
 use super::avx2_blocks::Avx2Blocks;
 use super::avx2_int8::Avx2Int8;
-use super::gemm::{Product, grow, multiply as gemm};
+use super::gemm::{grow, multiply as gemm};
 use super::pack::{LINES, Line};
+use super::product::Product;
 use super::{Form, Kernel, PANEL, Tile, blocks, plain};
 
 /// Values that a vector holds.

@@ -5,8 +5,9 @@ use std::arch::x86_64::*;
 use super::avx512_blocks;
 use super::avx512_bytes::{self, Avx512Bytes};
 use super::avx512_int8::Avx512Int8;
-use super::gemm::{Product, multiply as gemm};
+use super::gemm::multiply as gemm;
 use super::pack::{LINES, Line};
+use super::product::Product;
 use super::{Form, Kernel, Tile, avx512_pack, blocks};
 
 /// Whether this machine has what the kernels here need.

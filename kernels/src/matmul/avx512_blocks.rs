@@ -8,8 +8,9 @@ use super::blocks::{
     self, Blocks, Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0, ROW_BLOCK, part_words,
     row_words,
 };
-use super::gemm::{self, Product};
+use super::gemm;
 use super::pack::Line;
+use super::product::Product;
 use super::{Kernel, Tile};
 
 /// The most rows whose sums and dot products of a whole panel fit in the registers.

@@ -47,7 +47,7 @@ impl<'a> Finish<'a> {
     ///
     /// # Panics
     /// Where there are not as many values to add.
-    pub(super) fn from_column(self, offset: usize, count: usize) -> Self {
+    pub(super) fn at_column(self, offset: usize, count: usize) -> Self {
         match self {
             Self::Add(values) => {
                 assert_eq!(values.len(), count, "there must be a value to add for each output");

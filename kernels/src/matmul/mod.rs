@@ -44,15 +44,17 @@ mod pack;
 mod pages;
 mod plain;
 mod plain_blocks;
+mod product;
 #[cfg(test)]
 mod tests;
 
 use half::bf16;
 
 pub(crate) use finish::Finish;
-use gemm::{Places, Product, multiply};
+use gemm::multiply;
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
+use product::{Places, Product};
 
 /// Outputs that a panel of packed weights holds side by side.
 const PANEL: usize = 32;

@@ -3,12 +3,13 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
-use super::gemm::{Product, grow, multiply as gemm};
+use super::gemm::{grow, multiply as gemm};
 use super::neon_bf16::{DotBf16, detected as multiplies_bf16};
 use super::neon_blocks::NeonBlocks;
 use super::neon_dots::{Dot, InstructionDot, WidenedDot};
 use super::neon_int8::NeonInt8;
 use super::pack::{LINES, Line};
+use super::product::Product;
 use super::{Form, Isa, Kernel, PANEL, Tile, blocks, plain};
 
 /// Values that a vector holds.
