@@ -81,8 +81,8 @@ pub fn attention_in(
 }
 
 /// [`attention_in`] over keys and values as a cache keeps them. Those in bytes become numbers a
-/// block at a time, as they are read. Fewer than [`ROUNDED_QUERIES`] queries are never rounded: what is
-/// decoded must not depend on how many rows are decoded together.
+/// block at a time, as they are read. Fewer than 64 queries are never rounded: what is decoded must not
+/// depend on how many rows are decoded together.
 ///
 /// # Errors
 /// As [`attention`].

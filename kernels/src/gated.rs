@@ -26,8 +26,12 @@ impl GatedLinear {
     /// Takes the two as layers of their own.
     ///
     /// # Errors
-    /// When their input widths differ, or only one has a bias.
+    /// When their widths differ, or only one has a bias.
     pub fn of_two(gate: Linear, up: Linear, limit: Option<f64>) -> Result<Self> {
+        if gate.outputs() != up.outputs() {
+            let widths = [gate.outputs(), up.outputs()];
+            candle_core::bail!("a gate and what it gates must be equally wide, not {widths:?}");
+        }
         Ok(Self::new(Linear::stacked(&[gate, up])?, limit))
     }
 
@@ -64,7 +68,7 @@ mod tests {
     /// Widths with whole panels and without, as one layer and as two.
     #[test]
     fn it_is_the_product_of_its_halves() {
-        for (rows, inputs, inner) in [(1, 70, 64), (3, 20, 33), (40, 9, 32)] {
+        for (rows, inputs, inner) in [(1, 70, 64), (3, 20, 33), (40, 9, 32), (0, 5, 32)] {
             let (x, bias) = (values((rows, inputs), 0.0), values((2, inner), 5.0));
             let (gate, up) = (values((inner, inputs), 1.0), values((inner, inputs), 2.0));
             let bias = |i: usize| Some(bias.get(i).unwrap());
@@ -86,5 +90,7 @@ mod tests {
     fn an_odd_width_is_refused() {
         let layer = GatedLinear::new(Linear::new(values((3, 4), 0.0), None), None);
         assert!(layer.forward(&values((2, 4), 1.0)).is_err());
+        let [wide, narrow] = [64, 32].map(|outputs| Linear::new(values((outputs, 4), 0.0), None));
+        assert!(GatedLinear::of_two(wide, narrow, None).is_err());
     }
 }

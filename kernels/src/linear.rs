@@ -15,7 +15,8 @@ use crate::matmul::{Finish, Form, PackedMatrix, Values, multiply_all};
 /// On a CPU, weights in f32, in bf16 and in the commonest of GGUF's blocks are packed for this
 /// crate's own kernels when the layer is made. Those in bf16 round what they multiply to bf16 and
 /// sum in f32; those in blocks round it to 8 bits a number, as llama.cpp does, or with AMX and many
-/// rows to bf16. Other weights, and those on a GPU, are multiplied by candle.
+/// rows to bf16. Other weights, and those on a GPU, are multiplied by candle; on
+/// aarch64 without dot products of bytes, which candle's kernels want, they are packed in bf16.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Weights whose outputs stand side by side; all are `in` wide.
@@ -146,7 +147,7 @@ impl Linear {
     /// # Errors
     /// As [`Self::forward`], and when the shape of `residual` is another.
     pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
-        let rows = (x.dim(0)?, self.parts.iter().map(Weight::outputs).sum::<usize>());
+        let rows = (x.dim(0)?, self.outputs());
         let fits =
             is_f32_on_cpu(residual) && is_f32_on_cpu(x) && residual.dims() == [rows.0, rows.1];
         match self.packed().filter(|_| fits && residual.is_contiguous()) {
@@ -158,6 +159,11 @@ impl Linear {
             })?,
             None => add(residual, &self.forward(x)?),
         }
+    }
+
+    /// How wide what [`Self::forward`] gives is.
+    pub(crate) fn outputs(&self) -> usize {
+        self.parts.iter().map(Weight::outputs).sum()
     }
 
     /// All parts and the bias, where they are packed.
@@ -279,7 +285,7 @@ pub(crate) fn forward_packed(
         Values::F32(values) => multiply_all(parts, values, rows, bias.as_deref(), finish),
         Values::Bf16(_) => Vec::new(),
     })?;
-    let width = out.len().checked_div(rows).unwrap_or(width);
+    let width = finish.columns(parts, width);
     Tensor::from_vec(out, (rows, width), x.device())?.to_dtype(x.dtype())
 }
 

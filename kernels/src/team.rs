@@ -2,8 +2,8 @@
 //!
 //! Decoding makes a dozen products and passes a layer, tens of microseconds each, and between them
 //! a pool's threads fall asleep. So some of the pool's threads stay for a while after each piece of
-//! work and look for the next one. The thread that has the work does its share itself. Whoever
-//! brings work while the others are busy, within other work too, does it alone.
+//! work and look for the next one. The thread that has the work does its share itself. Several
+//! may bring work at the same time, within other work too; whoever is free takes part in any.
 
 #![allow(unsafe_code, reason = "threads share what lies on one thread's stack")]
 
@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a member looks for work before its thread goes back to the pool: longer than it takes
-/// to choose a token.
+/// How long there may be no work before a member's thread goes back to the pool: longer than it
+/// takes to choose a token.
 const PATIENCE: Duration = Duration::from_micros(300);
+/// How long a thread is a member at most, so that what else wants the pool gets its turn.
+const STAY: Duration = Duration::from_millis(2);
 /// Looks between two looks at the clock.
 const LOOKS: usize = 64;
 /// Looks of a thread that waits for the others' last tasks, before it lets other programs run.
@@ -59,7 +61,7 @@ pub(crate) fn each(count: usize, task: impl Fn(usize) + Sync) {
         None => (0..count).for_each(task),
         Some(place) => {
             call(others);
-            work.take_part();
+            work.take_part(usize::MAX);
             place.close();
             let panic = work.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(panic) = panic {
@@ -91,22 +93,28 @@ pub(crate) fn each_part<T: Send>(
 }
 
 impl Work<'_> {
-    /// Does tasks until none is left that nobody has begun.
-    fn take_part(&self) -> bool {
-        let mut any = false;
-        while self.next.load(Ordering::Relaxed) < self.count {
+    /// Does tasks until none is left that nobody has begun, or `most` are done; says whether there
+    /// was one.
+    fn take_part(&self, most: usize) -> bool {
+        for done in 0..most {
+            if self.next.load(Ordering::Relaxed) >= self.count {
+                return done > 0;
+            }
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.count {
-                break;
+                return done > 0;
             }
-            any = true;
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (self.task)(index))) {
                 self.next.store(self.count, Ordering::Relaxed);
                 let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-                first.get_or_insert(panic);
+                match *first {
+                    None => *first = Some(panic),
+                    // Not dropped: what it holds could panic again.
+                    Some(_) => std::mem::forget(panic),
+                }
             }
         }
-        any
+        most > 0
     }
 }
 
@@ -128,13 +136,13 @@ impl Place {
         true
     }
 
-    /// Takes the work away, and waits until nobody has anything of it any more; takes part in other
+    /// Takes the work away, and waits until nobody has anything of it any more; does tasks of other
     /// work meanwhile, which may be what those who are waited for have brought.
     fn close(&self) {
         self.work.store(ptr::null_mut(), Ordering::SeqCst);
         let mut waits = 0;
         while self.readers.load(Ordering::SeqCst) > 0 {
-            waits = if look_around() { 0 } else { waits + 1 };
+            waits = if look_around(1) { 0 } else { waits + 1 };
             match waits < WAITS {
                 true => std::hint::spin_loop(),
                 false => std::thread::yield_now(),
@@ -143,8 +151,8 @@ impl Place {
         self.taken.store(false, Ordering::SeqCst);
     }
 
-    /// Takes part in the work here, if there is any left; says whether.
-    fn look(&self) -> bool {
+    /// Does at most so many tasks of the work here; says whether there was one.
+    fn look(&self, most: usize) -> bool {
         if self.work.load(Ordering::Relaxed).is_null() {
             return false;
         }
@@ -152,7 +160,8 @@ impl Place {
         // SAFETY: `close` takes the pointer away, then waits for `readers`, both in one order that
         // all threads agree on: a pointer that is here after this thread was counted is that of
         // work whose owner waits until it is no longer counted.
-        let any = unsafe { self.work.load(Ordering::SeqCst).as_ref() }.is_some_and(Work::take_part);
+        let work = unsafe { self.work.load(Ordering::SeqCst).as_ref() };
+        let any = work.is_some_and(|work| work.take_part(most));
         self.readers.fetch_sub(1, Ordering::SeqCst);
         any
     }
@@ -160,27 +169,28 @@ impl Place {
 
 /// Sees to it that so many members look for work, or will as soon as the pool has threads for them.
 fn call(others: usize) {
-    while MEMBERS.load(Ordering::Relaxed) < others {
-        MEMBERS.fetch_add(1, Ordering::Relaxed);
+    let one_more = |members: usize| (members < others).then_some(members + 1);
+    while MEMBERS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok() {
         rayon::spawn(serve);
     }
 }
 
-/// Takes part in all work that there is; says whether there was any.
-fn look_around() -> bool {
+/// Does at most so many tasks of each work that there is; says whether there was one.
+fn look_around(most: usize) -> bool {
     let mut any = false;
     for place in &OPEN {
-        any |= place.look();
+        any |= place.look(most);
     }
     any
 }
 
-/// Takes part in what work there is until there has been none for a while.
+/// Takes part in what work there is until there has been none for a while, or it is others' turn.
 fn serve() {
-    let mut last = Instant::now();
-    while last.elapsed() < PATIENCE {
+    let begun = Instant::now();
+    let mut last = begun;
+    while last.elapsed() < PATIENCE && begun.elapsed() < STAY {
         for _ in 0..LOOKS {
-            if look_around() {
+            if look_around(usize::MAX) {
                 last = Instant::now();
             }
             std::hint::spin_loop();

@@ -103,6 +103,14 @@ pub(crate) fn run(args: &Args, console: Console) -> anyhow::Result<Exit> {
         None => Bench::of_model(&Model::load(&args.model.model, &options)?),
     };
     let say = match &args.say {
+        Some(_) if args.prompt == 0 => {
+            return Err(UsageError("--say needs a --prompt of at least one row".to_owned()).into());
+        }
+        Some(_) if !bench.can_say() => {
+            let problem =
+                "--say cannot time this model: its decoder keeps a state that has no way back";
+            return Err(UsageError(problem.to_owned()).into());
+        }
         Some(file) => {
             let text = std::fs::read_to_string(file);
             let text = text.with_context(|| format!("cannot read {}", file.display()))?;

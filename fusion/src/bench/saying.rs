@@ -65,6 +65,12 @@ impl Saying<'_> {
 }
 
 impl Bench {
+    /// Whether the decoder can take back tokens that were guessed, which saying a text with guesses
+    /// needs.
+    pub fn can_say(&self) -> bool {
+        self.parts.decoder.rewinds()
+    }
+
     /// Ids of a text, by the model's tokenizer or, where a shape has none, by that of a folder.
     ///
     /// # Errors
@@ -88,7 +94,7 @@ impl Bench {
         on_phase: &mut dyn FnMut(&Phase),
     ) -> Result<(), FusionError> {
         let decoder = &self.parts.decoder;
-        if !decoder.rewinds() {
+        if !self.can_say() {
             return Ok(());
         }
         let vocabulary = decoder.config().vocab_size as u32;

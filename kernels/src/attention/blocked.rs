@@ -92,8 +92,10 @@ pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32>
     }
     let shared = Shared::new(&mut output);
     if F::IS_F32 && problem.queries <= direct::QUERIES && problem.d.is_multiple_of(MOST_LANES) {
-        each(problem.kv_heads, |kv_head| {
-            run_at(level, Direct { problem, kv_head, output: shared });
+        let tasks = direct::tasks(problem);
+        each(problem.kv_heads * tasks, |i| {
+            let (kv_head, task) = (i / tasks, i % tasks);
+            run_at(level, Direct { problem, kv_head, task, output: shared });
         });
         return output;
     }

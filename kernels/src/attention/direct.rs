@@ -18,11 +18,22 @@ const ROWS: usize = 64;
 /// Keys whose scores are summed side by side.
 const KEYS: usize = 4;
 
-/// Some query heads of one key-value head, in f32.
+/// Some queries of the heads that share one key-value head, in f32.
 pub(super) struct Direct<'a> {
     pub(super) problem: &'a Problem<'a>,
     pub(super) kv_head: usize,
+    /// Which of the [`tasks`] of a key-value head this is.
+    pub(super) task: usize,
     pub(super) output: Shared,
+}
+
+/// Into how many tasks the queries of a key-value head go.
+pub(super) fn tasks(problem: &Problem<'_>) -> usize {
+    problem.queries.div_ceil(queries_of_task(problem))
+}
+
+fn queries_of_task(problem: &Problem<'_>) -> usize {
+    (ROWS / (problem.heads / problem.kv_heads)).max(1)
 }
 
 impl Task for Direct<'_> {
@@ -31,12 +42,10 @@ impl Task for Direct<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let group = self.problem.heads / self.problem.kv_heads;
-        let queries = (ROWS / group).max(1);
-        for first in (0..self.problem.queries).step_by(queries) {
-            let queries = queries.min(self.problem.queries - first);
-            // SAFETY: the caller's promise.
-            unsafe { self.attend::<L>(group, first, queries) };
-        }
+        let first = self.task * queries_of_task(self.problem);
+        let queries = queries_of_task(self.problem).min(self.problem.queries - first);
+        // SAFETY: the caller's promise.
+        unsafe { self.attend::<L>(group, first, queries) };
     }
 }
 

@@ -35,7 +35,7 @@ impl<'a> Finish<'a> {
     ///
     /// # Panics
     /// Where there are no pairs for [`Finish::SiluTimes`].
-    pub(super) fn columns(&self, parts: &[&PackedMatrix], outputs: usize) -> usize {
+    pub(crate) fn columns(&self, parts: &[&PackedMatrix], outputs: usize) -> usize {
         if !self.is_of_pairs() {
             return outputs;
         }

@@ -106,7 +106,7 @@ impl<'a> Product<'a> {
         self.parts.iter().map(|part| part.panels()).sum()
     }
 
-    /// Rows `rows` of `x`, from input `first` on to the end of the row.
+    /// Inputs `inputs` of `R` rows of `x` from `row` on.
     pub(super) fn rows_from<const R: usize>(
         &self,
         row: usize,
@@ -136,7 +136,7 @@ impl<'a> Product<'a> {
     }
 
     /// Where the tile at `row` of a panel goes: from the bias to `sums`, rows of [`PANEL`], to the
-    /// output, as blocks of inputs are the `first` or the `last`.
+    /// output, as blocks of inputs are the `first` or the `last`; panels in pairs stay in the sums.
     pub(super) fn tile(
         &self,
         row: usize,
