@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// takes to choose a token.
 const PATIENCE: Duration = Duration::from_micros(300);
 /// How long a thread is a member at most, so that what else wants the pool gets its turn.
-const STAY: Duration = Duration::from_millis(2);
+const STAY: Duration = Duration::from_millis(20);
 /// Looks between two looks at the clock.
 const LOOKS: usize = 64;
 /// Looks of a thread that waits for the others' last tasks, before it lets other programs run.
