@@ -1,5 +1,5 @@
-//! Times attention on shapes of the family in f32 and, after `bf16` as argument, in bf16, beside the
-//! machine's limit:
+//! Times attention on shapes of the family in f32 or, with `bf16` or `bytes` as argument, with
+//! rounded operands, beside the machine's limit in f32 or bf16:
 //! `cargo run --release -p glm4v-kernels --example attention`.
 
 use candle_core::{Device, Result, Tensor};
@@ -20,9 +20,11 @@ const SHAPES: [(&str, usize, usize, usize, usize, usize, Mask); 6] = [
 
 fn main() -> Result<()> {
     let limits = Limits::measure();
-    let (precision, limit) = match std::env::args().any(|argument| argument == "bf16") {
-        true => (Precision::Bf16, limits.bf16.unwrap_or(limits.f32)),
-        false => (Precision::Single, limits.f32),
+    let asked = std::env::args().nth(1);
+    let (precision, limit) = match asked.as_deref() {
+        Some("bf16") => (Precision::Bf16, limits.bf16.unwrap_or(limits.f32)),
+        Some("bytes") => (Precision::Bytes, limits.bf16.unwrap_or(limits.f32)),
+        _ => (Precision::Single, limits.f32),
     };
     for (name, heads, kv_heads, queries, keys, d, mask) in SHAPES {
         let random = |heads, rows| Tensor::randn(0f32, 1.0, (heads, rows, d), &Device::Cpu);

@@ -25,7 +25,9 @@ impl Buffer {
     /// Takes a buffer of `length` values, a used one where there is one.
     pub(crate) fn take(length: usize) -> Self {
         let mut values = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        values.resize(length + LINE, 0.0);
+        if values.len() < length + LINE {
+            values.resize(length + LINE, 0.0); // and never shrunk, for it would be filled again
+        }
         let start = values.as_ptr().align_offset(64).min(LINE);
         Self { values, start, length }
     }

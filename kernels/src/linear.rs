@@ -102,12 +102,15 @@ impl Linear {
     /// What the layer rounds its operands to, or coarser: what is multiplied beside it may be
     /// rounded likewise.
     pub fn precision(&self) -> Precision {
-        let single = self.parts.iter().all(|part| match part {
-            Weight::Packed(packed) => packed.is_f32(),
-            Weight::Dense(weight) => weight.dtype() == DType::F32,
-            Weight::Quantised(_) => false,
-        });
-        if single { Precision::Single } else { Precision::Bf16 }
+        let of_part = |part: &Weight| match part {
+            Weight::Packed(packed) => packed.precision(),
+            Weight::Dense(weight) if weight.dtype() == DType::F32 => Precision::Single,
+            Weight::Dense(_) => Precision::Bf16,
+            Weight::Quantised(_) => Precision::Bytes,
+        };
+        let mut parts = self.parts.iter().map(of_part);
+        let Some(first) = parts.next() else { return Precision::Single };
+        if parts.all(|part| part == first) { first } else { Precision::Bf16 }
     }
 
     /// Maps rows `(n, in)` to rows `(n, out)`, in the type of the rows.

@@ -27,6 +27,10 @@ const EXP2: [f32; 7] = [
     0.000_153_458_11,
 ];
 
+/// The same for results that are rounded to bf16: the relative error is below 1.1e-4, a twentieth of
+/// what that rounding may take away, and 2^0 is 1.
+const COARSE_EXP2: [f32; 4] = [1.0, 0.693_282_9, 0.242_210_97, 0.055_008_933];
+
 /// log2(e).
 pub(crate) const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
@@ -91,6 +95,14 @@ pub(crate) trait Lanes: Copy + 'static {
         }
     }
 
+    /// 2^x for x of at most 127, with a relative error below 1.1e-4, for results that are rounded to
+    /// bf16; below -126 nothing that is more than 2^-126.
+    #[inline(always)]
+    unsafe fn coarse_exp2(self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.exp2() }
+    }
+
     /// The values of `self`, then those of `next`, rounded to bf16, two neighbours in the bits of
     /// each lane, the first in the low half.
     #[inline(always)]
@@ -104,6 +116,24 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn dot_pairs(self, other: Self, sum: Self) -> Self {
         // SAFETY: the caller's promise.
         unsafe { dot_pairs_one_by_one(self, other, sum) }
+    }
+
+    /// `sum`, an integer of 32 bits in each lane, and the products of the lane's four unsigned bytes
+    /// with the four signed ones of `other`.
+    #[inline(always)]
+    unsafe fn dot_bytes(self, other: Self, sum: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { dot_bytes_one_by_one(self, other, sum) }
+    }
+
+    /// The values of the integers of 32 bits that the lanes hold.
+    #[inline(always)]
+    unsafe fn from_integers(self) -> Self {
+        // SAFETY: the caller's promise; the array has room for the widest register.
+        unsafe {
+            let lanes = self.to_array().map(|lane| lane.to_bits().cast_signed() as f32);
+            Self::load(lanes.as_ptr())
+        }
     }
 
     /// The sum of all lanes.
@@ -164,6 +194,25 @@ unsafe fn dot_pairs_one_by_one<L: Lanes>(a: L, b: L, sum: L) -> L {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             let ([a, next_a], [b, next_b]) = (halves(a), halves(b));
             *sum += a * b + next_a * next_b;
+        }
+        L::load(sums.as_ptr())
+    }
+}
+
+/// [`Lanes::dot_bytes`] without an instruction for it.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn dot_bytes_one_by_one<L: Lanes>(unsigned: L, signed: L, sum: L) -> L {
+    // SAFETY: the caller's promise; the array has room for the widest register.
+    unsafe {
+        let (unsigned, signed, mut sums) = (unsigned.to_array(), signed.to_array(), sum.to_array());
+        for ((sum, a), b) in sums.iter_mut().zip(unsigned).zip(signed) {
+            let bytes = a.to_bits().to_ne_bytes().into_iter().zip(b.to_bits().to_ne_bytes());
+            let products = bytes.map(|(a, b)| i32::from(a) * i32::from(b.cast_signed()));
+            let total = sum.to_bits().cast_signed().wrapping_add(products.sum());
+            *sum = f32::from_bits(total.cast_unsigned());
         }
         L::load(sums.as_ptr())
     }
@@ -262,6 +311,40 @@ mod tests {
                 let error = (f64::from(*power) / wanted - 1.0).abs();
                 assert!(error < 1e-7, "{level:?}: 2^{x} is {wanted}, not {power}");
             }
+        }
+    }
+
+    struct CoarseExp2<'a>(&'a mut [f32]);
+
+    impl Task for CoarseExp2<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        unsafe fn run<L: Lanes>(self) {
+            for chunk in self.0.chunks_exact_mut(L::COUNT) {
+                // SAFETY: the chunk is as long as a register; the rest is the caller's promise.
+                unsafe { L::load(chunk.as_ptr()).coarse_exp2().store(chunk.as_mut_ptr()) };
+            }
+        }
+    }
+
+    #[test]
+    fn coarse_powers_of_two_are_within_the_stated_error() {
+        let mut arguments: Vec<f32> =
+            (-125 * 512..=2).map(|i| i as f32 / 512.0 - 0.000_31).collect();
+        arguments.resize(arguments.len().next_multiple_of(MOST_LANES), -7.5);
+        for level in Level::available() {
+            let mut powers = arguments.clone();
+            run_at(level, CoarseExp2(&mut powers));
+            for (x, power) in arguments.iter().zip(&powers) {
+                let error = (f64::from(*power) / f64::from(*x).exp2() - 1.0).abs();
+                assert!(error < 1.1e-4, "{level:?}: 2^{x} is not {power}");
+            }
+            let mut powers =
+                [f32::NEG_INFINITY, -1e30, -127.3, -126.0, 0.0, 1.0, 7.0, -1.0].repeat(2);
+            run_at(level, CoarseExp2(&mut powers));
+            assert!(powers[..4].iter().all(|power| (0.0..=2f32.powi(-126)).contains(power)));
+            assert_eq!(powers[4..8], [1.0, 2.0, 128.0, 0.5], "{level:?}");
         }
     }
 

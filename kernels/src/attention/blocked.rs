@@ -7,7 +7,7 @@
 
 use super::Mask;
 use super::direct::{self, Direct};
-use super::format::Format;
+use super::format::{Format, KeyFormat, ValueFormat};
 use super::pack::{BlockSize, Pack, block_words};
 use super::product::{Product, padded};
 use crate::buffer::{Buffer, Shared};
@@ -15,8 +15,6 @@ use crate::simd::{LOG2_E, Lanes, Level, MOST_LANES, Task, run_at};
 use crate::team::{each, each_part};
 use std::marker::PhantomData;
 
-/// Keys of a block: with their values they fit the first and second level of cache.
-pub(super) const BLOCK: usize = 128;
 /// Rows, each a query of one head, that go through the keys together.
 const ROWS: usize = 96;
 
@@ -73,19 +71,19 @@ impl Problem<'_> {
     }
 
     /// Words of a query or key.
-    pub(super) fn row_words<F: Format>(&self) -> usize {
-        F::words(self.d)
+    pub(super) fn row_words<F: KeyFormat>(&self) -> usize {
+        F::words(self.d) + F::ENDS
     }
 
     /// Channels of a value, filled up to whole registers.
-    pub(super) fn padded_d<L: Lanes, F: Format>(&self) -> usize {
-        self.d.next_multiple_of(L::COUNT * F::REGISTERS)
+    pub(super) fn padded_d<L: Lanes, F: KeyFormat>(&self) -> usize {
+        self.d.next_multiple_of(L::COUNT * F::Values::REGISTERS)
     }
 }
 
 /// Computes attention with operands of one format and registers of one kind into
 /// `(queries, heads · d)`.
-pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32> {
+pub(super) fn attend<F: KeyFormat>(problem: &Problem<'_>, level: Level) -> Vec<f32> {
     let mut output = vec![0.0; problem.queries * problem.heads * problem.d];
     if output.is_empty() || problem.keys == 0 {
         return output;
@@ -104,7 +102,7 @@ pub(super) fn attend<F: Format>(problem: &Problem<'_>, level: Level) -> Vec<f32>
 }
 
 /// All query heads of one key-value head.
-fn attend_group<F: Format>(problem: &Problem<'_>, level: Level, kv_head: usize, output: Shared) {
+fn attend_group<F: KeyFormat>(problem: &Problem<'_>, level: Level, kv_head: usize, output: Shared) {
     let queries = (ROWS / problem.group()).max(1);
     let chunk = |first: usize, packed| Chunk {
         problem,
@@ -119,7 +117,7 @@ fn attend_group<F: Format>(problem: &Problem<'_>, level: Level, kv_head: usize, 
         return run_at(level, chunk(0, None)); // each block is used once, and packed when it is
     }
     let size = run_at(level, BlockSize(problem, PhantomData::<F>));
-    let mut packed = Buffer::take(size * problem.keys.div_ceil(BLOCK));
+    let mut packed = Buffer::take(size * problem.keys.div_ceil(F::Values::BLOCK));
     each_part(&mut packed, size, |block, to| {
         run_at(level, Pack { problem, kv_head, block, to, format: PhantomData::<F> });
     });
@@ -141,7 +139,7 @@ struct Chunk<'a, F> {
     format: PhantomData<F>,
 }
 
-impl<F: Format> Task for Chunk<'_, F> {
+impl<F: KeyFormat> Task for Chunk<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -152,12 +150,12 @@ impl<F: Format> Task for Chunk<'_, F> {
         let room = padded(rows);
         let block_size = block_words::<L, F>(problem);
         let mut queries = Buffer::take(room * words);
-        let mut state = State::new(rows, room, padded_d);
+        let mut state = State::new::<F::Values>(rows, room, padded_d);
         let mut own = Buffer::take(if self.packed.is_none() { block_size } else { 0 });
         self.gather_queries(&mut queries);
         queries[rows * words..].fill(0.0);
         let seen = problem.seen(self.first + self.queries - 1);
-        for block in 0..seen.div_ceil(BLOCK) {
+        for block in 0..seen.div_ceil(F::Values::BLOCK) {
             let packed = match self.packed {
                 Some(packed) => &packed[block * block_size..(block + 1) * block_size],
                 None => {
@@ -169,7 +167,7 @@ impl<F: Format> Task for Chunk<'_, F> {
                 }
             };
             // SAFETY: the caller's promise.
-            unsafe { self.attend_block::<L>(block * BLOCK, packed, &queries, &mut state) };
+            unsafe { self.attend_block::<L>(block, packed, &queries, &mut state) };
         }
         F::finish();
         self.write(&state, padded_d);
@@ -178,7 +176,7 @@ impl<F: Format> Task for Chunk<'_, F> {
 
 /// What a chunk knows so far of each row.
 pub(super) struct State {
-    /// Scores of a block, then the words of their weights; `(rows, BLOCK)`.
+    /// Scores of a block, then the words of their weights; a row for all keys of a block.
     pub(super) scores: Buffer,
     /// Weighted values, `(rows, padded d)`.
     pub(super) sums: Buffer,
@@ -188,7 +186,7 @@ pub(super) struct State {
     pub(super) totals: Buffer,
 }
 
-impl<F: Format> Chunk<'_, F> {
+impl<F: KeyFormat> Chunk<'_, F> {
     /// Queries by row, a query's heads one after another, scaled for scores in units of log 2.
     #[inline(always)]
     fn gather_queries(&self, to: &mut [f32]) {
@@ -197,15 +195,15 @@ impl<F: Format> Chunk<'_, F> {
         let rows = to.chunks_exact_mut(self.problem.row_words::<F>());
         for (row, to) in rows.take(self.queries * group).enumerate() {
             let head = self.kv_head * group + row % group;
-            F::along(self.problem.q.row(head, self.first + row / group, d), scale, to);
+            F::query(self.problem.q.row(head, self.first + row / group, d), scale, to);
         }
     }
 
-    /// Takes the keys from `start` on, as many as the block has, into the state.
+    /// Takes the keys of a block into the state.
     #[inline(always)]
     unsafe fn attend_block<L: Lanes>(
         &self,
-        start: usize,
+        block: usize,
         packed: &[f32],
         queries: &[f32],
         state: &mut State,
@@ -214,46 +212,47 @@ impl<F: Format> Chunk<'_, F> {
         let (words, padded_d) = (problem.row_words::<F>(), problem.padded_d::<L, F>());
         let group = problem.group();
         let rows = self.queries * group;
-        let count = problem.seen(self.first + self.queries - 1).min(start + BLOCK) - start;
+        let (size, start) = (F::Values::BLOCK, block * F::Values::BLOCK);
+        let count = problem.seen(self.first + self.queries - 1).min(start + size) - start;
         // Rows before this one see nothing of the block.
         let unseeing = (0..self.queries).take_while(|q| problem.seen(self.first + q) <= start);
         let first_row = unseeing.count() * group;
         let panel = L::COUNT * L::PANEL;
-        let (keys, values) = packed.split_at(BLOCK * words);
+        let (keys, values) = packed.split_at(size * words);
         let scores = Product {
             rows: rows - first_row,
-            depth: words,
+            depth: F::words(problem.d),
             registers: L::PANEL,
-            strides: [words, panel, BLOCK],
+            strides: [words, panel, size],
             adds: false,
         };
         let left = queries[first_row * words..].as_ptr();
         for column in (0..count).step_by(panel) {
             let right = keys[column * words..].as_ptr();
-            let result = state.scores[first_row * BLOCK + column..].as_mut_ptr();
+            let result = state.scores[first_row * size + column..].as_mut_ptr();
             // SAFETY: the caller's promise. Buffers have `padded` rows, a
-            // panel has `words` rows, and BLOCK columns are a multiple of a panel's.
+            // panel has `words` rows, and a block's keys are a multiple of a panel's.
             unsafe { scores.run::<L, F>(left, right, result) };
         }
         for row in first_row..rows {
             let seen = (problem.seen(self.first + row / group) - start).min(count);
             // SAFETY: the caller's promise.
-            unsafe { state.weigh::<L, F>(row, seen, count, padded_d) };
+            unsafe { state.weigh::<L, F::Values>(row, seen, count, padded_d) };
         }
-        let left = state.scores[first_row * BLOCK..].as_ptr();
+        let left = state.scores[first_row * size..].as_ptr();
         for column in (0..padded_d).step_by(panel) {
             let product = Product {
                 rows: rows - first_row,
-                depth: F::words(count),
+                depth: F::Values::words(count),
                 registers: (padded_d - column).min(panel) / L::COUNT,
-                strides: [BLOCK, padded_d, padded_d],
+                strides: [size, padded_d, padded_d],
                 adds: true,
             };
             let right = values[column..].as_ptr();
             let result = state.sums[first_row * padded_d + column..].as_mut_ptr();
             // SAFETY: the caller's promise. Buffers have `padded` rows, and
-            // a block has BLOCK values of `padded_d` channels.
-            unsafe { product.run::<L, F>(left, right, result) };
+            // a block has a value of `padded_d` channels for each key.
+            unsafe { product.run::<L, F::Values>(left, right, result) };
         }
     }
 
@@ -277,11 +276,11 @@ impl<F: Format> Chunk<'_, F> {
 
 impl State {
     /// Nothing seen yet, for so many rows; buffers have `room` rows, of sums `width` wide.
-    pub(super) fn new(rows: usize, room: usize, width: usize) -> Self {
+    pub(super) fn new<F: ValueFormat>(rows: usize, room: usize, width: usize) -> Self {
         let mut largest = Buffer::take(rows);
         largest.fill(f32::NEG_INFINITY);
         Self {
-            scores: Buffer::take(room * BLOCK),
+            scores: Buffer::take(room * F::BLOCK),
             sums: Buffer::zeros(room * width),
             largest,
             totals: Buffer::zeros(rows),
@@ -291,20 +290,20 @@ impl State {
     /// Turns the first `seen` of `count` scores of a row into weights relative to the largest score
     /// so far, and the others into zeros.
     #[inline(always)]
-    pub(super) unsafe fn weigh<L: Lanes, F: Format>(
+    pub(super) unsafe fn weigh<L: Lanes, F: ValueFormat>(
         &mut self,
         row: usize,
         seen: usize,
         count: usize,
         padded_d: usize,
     ) {
-        let scores = &mut self.scores[row * BLOCK..(row + 1) * BLOCK];
+        let scores = &mut self.scores[row * F::BLOCK..(row + 1) * F::BLOCK];
         let stored = L::COUNT * F::VALUES;
         let whole = seen.next_multiple_of(stored);
         scores[seen..whole].fill(f32::NEG_INFINITY);
         // SAFETY: the caller's promise; `whole` is a multiple of the values that are stored
-        // together, whose words take no more room than they do, and BLOCK is one too; a row of
-        // sums is a multiple of the register's values.
+        // together, whose words take no more room than they do, and a block's keys are one too; a
+        // row of sums is a multiple of the register's values.
         unsafe {
             let scores = scores.as_mut_ptr();
             let mut largest = L::splat(f32::NEG_INFINITY);
@@ -318,7 +317,7 @@ impl State {
             for i in (0..whole).step_by(stored) {
                 let mut weights = [L::splat(0.0); 2];
                 for (j, weight) in weights.iter_mut().take(F::VALUES).enumerate() {
-                    *weight = L::load(scores.add(i + j * L::COUNT)).sub(offset).exp2();
+                    *weight = F::exp2(L::load(scores.add(i + j * L::COUNT)).sub(offset));
                     total = total.add(*weight);
                 }
                 F::store(weights, scores.add(i / F::VALUES));

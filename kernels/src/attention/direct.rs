@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code, reason = "the inner loops work on registers")]
 
-use super::blocked::{BLOCK, Kept, Problem, State};
-use super::format::Single;
+use super::blocked::{Kept, Problem, State};
+use super::format::{Single, ValueFormat};
 use crate::buffer::{Buffer, Shared};
 use crate::simd::{LOG2_E, Lanes, Task};
 
@@ -15,6 +15,8 @@ use crate::simd::{LOG2_E, Lanes, Task};
 pub(super) const QUERIES: usize = 32;
 /// Rows, each a query of one head, that go through the keys together.
 const ROWS: usize = 64;
+/// Keys whose weights are made together.
+const BLOCK: usize = Single::BLOCK;
 /// Keys whose scores are summed side by side.
 const KEYS: usize = 4;
 
@@ -62,7 +64,7 @@ impl Direct<'_> {
             let from = problem.q.row(head, first + row / group, d);
             to.iter_mut().zip(from).for_each(|(to, value)| *to = value * scale);
         }
-        let mut state = State::new(rows, rows, d);
+        let mut state = State::new::<Single>(rows, rows, d);
         let mut rooms = [Buffer::take(BLOCK * d), Buffer::take(BLOCK * d)];
         let all = problem.seen(first + queries - 1);
         for start in (0..all).step_by(BLOCK) {

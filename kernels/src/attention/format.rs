@@ -7,33 +7,102 @@ use crate::simd::{Lanes, bf16_pair};
 #[cfg(target_arch = "x86_64")]
 use crate::tiles;
 
-/// Operands in words of 32 bits, kept as values of f32 are. A word holds one or two values, which
-/// are neighbours along what a product sums over.
+/// Operands of a product in words of 32 bits, kept as values of f32 are. A word holds one, two or
+/// four values, which are neighbours along what the product sums over.
 pub(super) trait Format: Copy + Send + Sync + 'static {
     /// Values of a word.
     const VALUES: usize;
     /// Words that a product sums over together: rows are filled up with zeros to whole ones of them.
     const STEP: usize = 1;
-    /// Whether words are values of f32.
-    const IS_F32: bool = false;
+    /// Words after those that are summed over, with which [`Format::seed`] and [`Format::scaled`]
+    /// make f32 of the sums.
+    const ENDS: usize = 0;
     /// Registers that a product's columns come in.
     const REGISTERS: usize = 1;
 
-    /// Words of so many values.
+    /// Words of so many values, without the ends.
     fn words(values: usize) -> usize {
         values.div_ceil(Self::VALUES).next_multiple_of(Self::STEP)
     }
 
-    /// The word of a value and, where words hold two, its neighbour.
-    fn word(first: f32, second: f32) -> f32;
-
-    /// `sum` and the products of what the words of each lane hold. Must be `#[inline(always)]`.
+    /// `sum` and the products of what the words of each lane hold: of the left side in `a`, of the
+    /// right in `b`. Must be `#[inline(always)]`.
     ///
     /// # Safety
     /// As for all of [`Lanes`].
     unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L;
 
-    /// Writes the words of [`Self::VALUES`] registers, whose values follow one another. Must be
+    /// What sums begin with, beside a row of the left side whose ends are at `left`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`]; the row must have its ends.
+    #[inline(always)]
+    unsafe fn seed<L: Lanes>(_left: *const f32) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { L::splat(0.0) }
+    }
+
+    /// The sums in f32; `left` as for [`Format::seed`], the first ends of the right side's columns
+    /// at `right`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`]; row and columns must have their ends.
+    #[inline(always)]
+    unsafe fn scaled<L: Lanes>(sum: L, _left: *const f32, _right: *const f32) -> L {
+        sum
+    }
+
+    /// Multiplies where products are not made of [`Self::dot`]; says whether it has.
+    ///
+    /// # Safety
+    /// As [`Product::run`].
+    #[inline(always)]
+    unsafe fn multiply(
+        _product: &Product,
+        _left: *const f32,
+        _right: *const f32,
+        _result: *mut f32,
+    ) -> bool {
+        false
+    }
+
+    /// Ends a thread's products of one task.
+    #[inline(always)]
+    fn finish() {}
+}
+
+/// How queries and keys are kept.
+pub(super) trait KeyFormat: Format {
+    /// How weights and values are kept beside them.
+    type Values: ValueFormat;
+    /// Whether words are values of f32.
+    const IS_F32: bool = false;
+
+    /// Writes the words of a query times `scale`, and its ends. Must be `#[inline(always)]`.
+    fn query(row: &[f32], scale: f32, to: &mut [f32]);
+
+    /// Writes the words of a key, and its ends. Must be `#[inline(always)]`.
+    #[inline(always)]
+    fn key(row: &[f32], to: &mut [f32]) {
+        Self::query(row, 1.0, to);
+    }
+}
+
+/// How the softmax's weights and the values are kept, of which a word holds one or two.
+pub(super) trait ValueFormat: Format {
+    /// Keys of a block: with their values they fit the first and second level of cache.
+    const BLOCK: usize;
+
+    /// The word of a value and, where words hold two, its neighbour.
+    fn word(first: f32, second: f32) -> f32;
+
+    /// 2^x as near as what [`Self::store`] keeps of it. Must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
+    unsafe fn exp2<L: Lanes>(exponent: L) -> L;
+
+    /// Writes the words of [`Format::VALUES`] registers, whose values follow one another. Must be
     /// `#[inline(always)]`.
     ///
     /// # Safety
@@ -54,24 +123,6 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
         }
     }
 
-    /// Multiplies where products are not made of [`Self::dot`]; says whether it has.
-    ///
-    /// # Safety
-    /// As [`Product::run`].
-    #[inline(always)]
-    unsafe fn multiply(
-        _product: &Product,
-        _left: *const f32,
-        _right: *const f32,
-        _result: *mut f32,
-    ) -> bool {
-        false
-    }
-
-    /// Ends a thread's products of one task.
-    #[inline(always)]
-    fn finish() {}
-
     /// Writes the words of rows that are neighbours, of which there is a second where words hold
     /// two values.
     #[inline(always)]
@@ -87,8 +138,27 @@ pub(super) trait Format: Copy + Send + Sync + 'static {
 pub(super) struct Single;
 
 impl Format for Single {
-    const IS_F32: bool = true;
     const VALUES: usize = 1;
+
+    #[inline(always)]
+    unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { a.mul_add(b, sum) }
+    }
+}
+
+impl KeyFormat for Single {
+    type Values = Self;
+    const IS_F32: bool = true;
+
+    #[inline(always)]
+    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
+        Self::along(row, scale, to);
+    }
+}
+
+impl ValueFormat for Single {
+    const BLOCK: usize = 128;
 
     #[inline(always)]
     fn word(first: f32, _: f32) -> f32 {
@@ -96,9 +166,9 @@ impl Format for Single {
     }
 
     #[inline(always)]
-    unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
+    unsafe fn exp2<L: Lanes>(exponent: L) -> L {
         // SAFETY: the caller's promise.
-        unsafe { a.mul_add(b, sum) }
+        unsafe { exponent.exp2() }
     }
 
     #[inline(always)]
@@ -116,14 +186,33 @@ impl Format for Pairs {
     const VALUES: usize = 2;
 
     #[inline(always)]
+    unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { a.dot_pairs(b, sum) }
+    }
+}
+
+impl KeyFormat for Pairs {
+    type Values = Self;
+
+    #[inline(always)]
+    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
+        Self::along(row, scale, to);
+    }
+}
+
+impl ValueFormat for Pairs {
+    const BLOCK: usize = 256;
+
+    #[inline(always)]
     fn word(first: f32, second: f32) -> f32 {
         bf16_pair(first, second)
     }
 
     #[inline(always)]
-    unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
+    unsafe fn exp2<L: Lanes>(exponent: L) -> L {
         // SAFETY: the caller's promise.
-        unsafe { a.dot_pairs(b, sum) }
+        unsafe { exponent.coarse_exp2() }
     }
 
     #[inline(always)]
@@ -145,20 +234,9 @@ impl Format for Tiled {
     const REGISTERS: usize = 2;
 
     #[inline(always)]
-    fn word(first: f32, second: f32) -> f32 {
-        Pairs::word(first, second)
-    }
-
-    #[inline(always)]
     unsafe fn dot<L: Lanes>(a: L, b: L, sum: L) -> L {
         // SAFETY: the caller's promise.
         unsafe { Pairs::dot(a, b, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { Pairs::store(values, to) }
     }
 
     #[inline(always)]
@@ -203,5 +281,37 @@ impl Format for Tiled {
     fn finish() {
         // SAFETY: tiles were detected where the format is used.
         unsafe { tiles::release() };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl KeyFormat for Tiled {
+    type Values = Self;
+
+    #[inline(always)]
+    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
+        Self::along(row, scale, to);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl ValueFormat for Tiled {
+    const BLOCK: usize = Pairs::BLOCK;
+
+    #[inline(always)]
+    fn word(first: f32, second: f32) -> f32 {
+        Pairs::word(first, second)
+    }
+
+    #[inline(always)]
+    unsafe fn exp2<L: Lanes>(exponent: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { Pairs::exp2(exponent) }
+    }
+
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { Pairs::store(values, to) }
     }
 }

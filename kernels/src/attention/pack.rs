@@ -2,17 +2,17 @@
 
 #![allow(unsafe_code, reason = "the loops are compiled for the registers at hand")]
 
-use super::blocked::{BLOCK, Problem};
-use super::format::Format;
+use super::blocked::Problem;
+use super::format::{Format, KeyFormat, ValueFormat};
 use crate::buffer::Buffer;
 use crate::simd::{Lanes, Task};
 use std::marker::PhantomData;
 
-/// Words of a packed block: keys as `(panels, words of d, panel)`, then values as
-/// `(words of BLOCK, padded d)`.
+/// Words of a packed block: keys as `(panels, words of a row, panel)`, then values as
+/// `(words of the block's keys, padded d)`.
 pub(super) struct BlockSize<'a, F>(pub(super) &'a Problem<'a>, pub(super) PhantomData<F>);
 
-impl<F: Format> Task for BlockSize<'_, F> {
+impl<F: KeyFormat> Task for BlockSize<'_, F> {
     type Output = usize;
 
     #[inline(always)]
@@ -23,8 +23,9 @@ impl<F: Format> Task for BlockSize<'_, F> {
 
 /// See [`BlockSize`].
 #[inline(always)]
-pub(super) fn block_words<L: Lanes, F: Format>(problem: &Problem<'_>) -> usize {
-    BLOCK * problem.row_words::<F>() + BLOCK / F::VALUES * problem.padded_d::<L, F>()
+pub(super) fn block_words<L: Lanes, F: KeyFormat>(problem: &Problem<'_>) -> usize {
+    let keys = F::Values::BLOCK;
+    keys * problem.row_words::<F>() + F::Values::words(keys) * problem.padded_d::<L, F>()
 }
 
 /// Lays a block of keys and values of one head out.
@@ -36,22 +37,23 @@ pub(super) struct Pack<'a, F> {
     pub(super) format: PhantomData<F>,
 }
 
-impl<F: Format> Task for Pack<'_, F> {
+impl<F: KeyFormat> Task for Pack<'_, F> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(mut self) {
         let Problem { keys, .. } = *self.problem;
         let words = self.problem.row_words::<F>();
-        let first = self.block * BLOCK;
-        let count = BLOCK.min(keys - first);
-        let (to_keys, to_values) = std::mem::take(&mut self.to).split_at_mut(BLOCK * words);
+        let block = F::Values::BLOCK;
+        let first = self.block * block;
+        let count = block.min(keys - first);
+        let (to_keys, to_values) = std::mem::take(&mut self.to).split_at_mut(block * words);
         self.pack_keys(first, count, L::COUNT * L::PANEL, to_keys);
         self.pack_values(first, count, self.problem.padded_d::<L, F>(), to_values);
     }
 }
 
-impl<F: Format> Pack<'_, F> {
+impl<F: KeyFormat> Pack<'_, F> {
     /// Keys in panels of so many; those that fill the last panel up are zeros.
     #[inline(always)]
     fn pack_keys(&self, first: usize, count: usize, panel: usize, to: &mut [f32]) {
@@ -60,7 +62,7 @@ impl<F: Format> Pack<'_, F> {
         let (mut row, mut room) = (Buffer::take(words), Buffer::take(d));
         for (key, panel_start) in (0..count.next_multiple_of(panel)).map(|key| (key, key / panel)) {
             match key < count {
-                true => F::along(k.row(self.kv_head, first + key, d, &mut room), 1.0, &mut row),
+                true => F::key(k.row(self.kv_head, first + key, d, &mut room), &mut row),
                 false => row.fill(0.0),
             }
             let to = &mut to[panel_start * panel * words..];
@@ -75,14 +77,15 @@ impl<F: Format> Pack<'_, F> {
         let Problem { v, d, .. } = *self.problem;
         let mut rooms = [Buffer::take(d), Buffer::take(d)];
         let zeros = Buffer::zeros(d);
-        let rows = to.chunks_exact_mut(padded_d).take(F::words(count));
+        let rows = to.chunks_exact_mut(padded_d).take(F::Values::words(count));
         for (word, to) in rows.enumerate() {
-            let key = word * F::VALUES;
+            let key = word * F::Values::VALUES;
             let [one, next] = &mut rooms;
-            let [one, next] = [(key, one), (key + F::VALUES - 1, next)].map(|(key, room)| {
-                if key < count { v.row(self.kv_head, first + key, d, room) } else { &zeros }
-            });
-            F::across(one, next, &mut to[..d]);
+            let [one, next] =
+                [(key, one), (key + F::Values::VALUES - 1, next)].map(|(key, room)| {
+                    if key < count { v.row(self.kv_head, first + key, d, room) } else { &zeros }
+                });
+            F::Values::across(one, next, &mut to[..d]);
             to[d..].fill(0.0);
         }
     }

@@ -12,7 +12,7 @@ pub(super) const TILE_ROWS: usize = 6;
 pub(super) struct Product {
     /// Rows of the left side and of the result; buffers have [`padded`] rows.
     pub(super) rows: usize,
-    /// Columns of the left side, rows of the right.
+    /// Columns of the left side, rows of the right; behind them are [`Format::ENDS`] more.
     pub(super) depth: usize,
     /// Registers that a row of the right side and of the result takes; at most [`Lanes::PANEL`].
     pub(super) registers: usize,
@@ -32,7 +32,7 @@ impl Product {
     ///
     /// # Safety
     /// The processor must have the instructions of `L`; `left` and `result` must have
-    /// [`padded`]`(rows)` rows and `right` `depth` rows behind them.
+    /// [`padded`]`(rows)` rows and `right` `depth` rows and the ends behind them.
     #[inline(always)]
     pub(super) unsafe fn run<L: Lanes, F: Format>(
         &self,
@@ -89,7 +89,8 @@ impl Product {
     ) {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = [[L::splat(0.0); C]; R];
+            let left_end = |r: usize| left.add(r * self.strides[0] + self.depth);
+            let mut sums: [[L; C]; R] = std::array::from_fn(|r| [F::seed(left_end(r)); C]);
             for k in 0..self.depth {
                 let mut columns = [L::splat(0.0); C];
                 for (c, column) in columns.iter_mut().enumerate() {
@@ -105,6 +106,7 @@ impl Product {
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (c, sum) in sums.iter().enumerate() {
+                    let sum = F::scaled(*sum, left_end(r), right.add(c * L::COUNT));
                     let to = result.add(r * self.strides[2] + c * L::COUNT);
                     if self.adds { sum.add(L::load(to)).store(to) } else { sum.store(to) }
                 }

@@ -50,6 +50,8 @@ mod tests;
 
 use half::bf16;
 
+use crate::attention::Precision;
+
 pub(crate) use finish::Finish;
 use gemm::multiply;
 use pack::{Line, pack, pack_blocks};
@@ -243,9 +245,13 @@ impl PackedMatrix {
         Some(Self { form, outputs, inputs, lines })
     }
 
-    /// Whether products are taken in f32.
-    pub(crate) fn is_f32(&self) -> bool {
-        self.form == Form::F32
+    /// What rows are rounded to where they meet it.
+    pub(crate) fn precision(&self) -> Precision {
+        match self.form {
+            Form::F32 => Precision::Single,
+            Form::Bf16 => Precision::Bf16,
+            _ => Precision::Bytes,
+        }
     }
 
     /// Rows of the matrix: how wide a product is.

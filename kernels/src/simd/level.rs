@@ -14,7 +14,7 @@ pub(crate) enum Level {
     /// 512 bits.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// 512 bits, with dot products of bf16.
+    /// 512 bits, with dot products of bf16 and of bytes.
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16,
     /// 128 bits.
@@ -37,7 +37,11 @@ impl Level {
                 is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
             }
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Bf16 => Self::Avx512.is_here() && is_x86_feature_detected!("avx512bf16"),
+            Self::Avx512Bf16 => {
+                Self::Avx512.is_here()
+                    && is_x86_feature_detected!("avx512bf16")
+                    && is_x86_feature_detected!("avx512vnni")
+            }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => cfg!(not(miri)), // all have it
             #[cfg(target_arch = "aarch64")]
@@ -64,6 +68,11 @@ impl Level {
         return self == Self::NeonBf16;
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         return false;
+    }
+
+    /// Whether there is an instruction for [`super::Lanes::dot_bytes`], and one for pairs.
+    pub(crate) fn multiplies_bytes(self) -> bool {
+        cfg!(target_arch = "x86_64") && self.multiplies_pairs()
     }
 
     /// The widest that this processor has.

@@ -1,6 +1,7 @@
 //! Registers of x86-64.
 
-use super::{Lanes, Task, dot_pairs_one_by_one, pairs_one_by_one};
+use super::{COARSE_EXP2, Lanes, Task};
+use super::{dot_bytes_one_by_one, dot_pairs_one_by_one, pairs_one_by_one};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -11,8 +12,8 @@ pub(super) fn run_avx512<T: Task>(task: T) -> T::Output {
     unsafe { task.run::<Avx512<false>>() }
 }
 
-/// Does the work with AVX-512 and its dot products of bf16.
-#[target_feature(enable = "avx512f,avx512dq,avx512bf16,avx2,fma")]
+/// Does the work with AVX-512 and its dot products of bf16 and of bytes.
+#[target_feature(enable = "avx512f,avx512dq,avx512bf16,avx512vnni,avx2,fma")]
 pub(super) fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
     // SAFETY: this function's own callers see to it that the processor has the instructions.
     unsafe { task.run::<Avx512<true>>() }
@@ -25,13 +26,13 @@ pub(super) fn run_avx2<T: Task>(task: T) -> T::Output {
     unsafe { task.run::<__m256>() }
 }
 
-/// A register of 512 bits; with `PAIRS` on a processor with dot products of bf16.
+/// A register of 512 bits; with `DOTS` on a processor with dot products of bf16 and of bytes.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-pub(super) struct Avx512<const PAIRS: bool>(__m512);
+pub(super) struct Avx512<const DOTS: bool>(__m512);
 
 // SAFETY of every block below: callers promise the instructions, and the values behind pointers.
-impl<const PAIRS: bool> Lanes for Avx512<PAIRS> {
+impl<const DOTS: bool> Lanes for Avx512<DOTS> {
     const COUNT: usize = 16;
     const PANEL: usize = 4;
 
@@ -108,10 +109,29 @@ impl<const PAIRS: bool> Lanes for Avx512<PAIRS> {
     }
 
     #[inline(always)]
+    unsafe fn coarse_exp2(self) -> Self {
+        // Adding it leaves the nearest whole number in the lowest bits.
+        const WHOLE: f32 = 12_582_912.0; // 1.5 · 2²³
+        let [constant, linear, square, cube] = COARSE_EXP2;
+        // SAFETY: see above.
+        Self(unsafe {
+            let set = |value: f32| _mm512_set1_ps(value);
+            let exponent = _mm512_max_ps(self.0, set(-126.0));
+            let whole = _mm512_add_ps(exponent, set(WHOLE));
+            let rest = _mm512_sub_ps(exponent, _mm512_sub_ps(whole, set(WHOLE)));
+            let sum = _mm512_fmadd_ps(set(cube), rest, set(square));
+            let sum = _mm512_fmadd_ps(sum, rest, set(linear));
+            let sum = _mm512_fmadd_ps(sum, rest, set(constant));
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(whole));
+            _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum), exponent))
+        })
+    }
+
+    #[inline(always)]
     unsafe fn pairs(self, next: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            if !PAIRS {
+            if !DOTS {
                 return pairs_one_by_one(self, next);
             }
             // A register of bf16 has the bits of one of f32; the low half of the lanes comes last.
@@ -123,12 +143,30 @@ impl<const PAIRS: bool> Lanes for Avx512<PAIRS> {
     unsafe fn dot_pairs(self, other: Self, sum: Self) -> Self {
         // SAFETY: see above.
         unsafe {
-            if !PAIRS {
+            if !DOTS {
                 return dot_pairs_one_by_one(self, other, sum);
             }
             let pairs = |register| transmute::<__m512, __m512bh>(register);
             Self(_mm512_dpbf16_ps(sum.0, pairs(self.0), pairs(other.0)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(self, other: Self, sum: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            if !DOTS {
+                return dot_bytes_one_by_one(self, other, sum);
+            }
+            let [a, b, sum] = [self, other, sum].map(|register| _mm512_castps_si512(register.0));
+            Self(_mm512_castsi512_ps(_mm512_dpbusd_epi32(sum, a, b)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn from_integers(self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(self.0)) })
     }
 
     #[inline(always)]

@@ -61,7 +61,8 @@ fn in_chunks_of(
 fn split_heads(qkv: &Tensor, heads: usize) -> Result<[Tensor; 3]> {
     let (length, width) = qkv.dims2()?;
     let parts = qkv.reshape((length, 3, heads, width / 3 / heads))?.permute((1, 2, 0, 3))?; // (3, heads, length, d)
-    Ok([parts.get(0)?, parts.get(1)?, parts.get(2)?])
+    let part = |i: usize| parts.narrow(0, i, 1)?.squeeze(0); // `get` would copy
+    Ok([part(0)?, part(1)?, part(2)?])
 }
 
 #[cfg(test)]
