@@ -128,7 +128,7 @@ pub(crate) trait Lanes: Copy + 'static {
 
     /// The values of the integers of 32 bits that the lanes hold.
     #[inline(always)]
-    unsafe fn from_integers(self) -> Self {
+    unsafe fn integers_to_values(self) -> Self {
         // SAFETY: the caller's promise; the array has room for the widest register.
         unsafe {
             let lanes = self.to_array().map(|lane| lane.to_bits().cast_signed() as f32);

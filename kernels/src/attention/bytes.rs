@@ -37,7 +37,7 @@ impl Format for Bytes {
     #[inline(always)]
     unsafe fn scaled<L: Lanes>(sum: L, left: *const f32, right: *const f32) -> L {
         // SAFETY: the caller's promise: the first of the ends, and those of a register's columns.
-        unsafe { sum.from_integers().mul(L::splat(*left)).mul(L::load(right)) }
+        unsafe { sum.integers_to_values().mul(L::splat(*left)).mul(L::load(right)) }
     }
 }
 

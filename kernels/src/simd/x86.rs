@@ -164,7 +164,7 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
     }
 
     #[inline(always)]
-    unsafe fn from_integers(self) -> Self {
+    unsafe fn integers_to_values(self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(self.0)) })
     }
