@@ -17,6 +17,7 @@ mod mapped;
 #[allow(unsafe_code, reason = "vector instructions, and tasks that write parts of one matrix")]
 mod matmul;
 mod norm;
+mod pages;
 mod rotary;
 mod rows;
 mod simd;

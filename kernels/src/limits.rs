@@ -5,6 +5,7 @@ mod arm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use crate::pages::ask_for_large_pages;
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
@@ -103,7 +104,9 @@ fn measure_int8() -> Option<f64> {
 }
 
 fn measure_read() -> f64 {
-    let buffer: Vec<u64> = (0..(READ_BYTES / 8) as u64).into_par_iter().collect();
+    let mut buffer: Vec<u64> = Vec::with_capacity(READ_BYTES / 8);
+    ask_for_large_pages(buffer.spare_capacity_mut()); // as weights are kept
+    buffer.par_extend((0..(READ_BYTES / 8) as u64).into_par_iter());
     let share = buffer.len().div_ceil(rayon::current_num_threads());
     let timing = |_| {
         let started = Instant::now();

@@ -8,6 +8,7 @@
 
 use super::blocks::round;
 use super::pack::{Line, fill_panels};
+use super::shelf::Lines;
 use super::{Kernel, PANEL, Tile, Values, plain};
 
 /// Inputs that share a scale.
@@ -23,7 +24,7 @@ pub(super) const ZERO: u8 = 128;
 
 /// Packs a stored matrix `(outputs, inputs)`, its panels in parallel. Inputs past the last are
 /// zeros, and so are the scales of outputs past the last.
-pub(super) fn pack_weights(values: Values<'_>, outputs: usize, inputs: usize) -> Vec<Line> {
+pub(super) fn pack_weights(values: Values<'_>, outputs: usize, inputs: usize) -> Lines {
     let steps = inputs.div_ceil(STEP);
     fill_panels(outputs.div_ceil(PANEL), steps * LINES, |panel, lines| {
         for (column, row) in (panel * PANEL..outputs.min((panel + 1) * PANEL)).enumerate() {

@@ -41,22 +41,24 @@ mod neon_dots;
 #[cfg(target_arch = "aarch64")]
 mod neon_int8;
 mod pack;
-mod pages;
 mod plain;
 mod plain_blocks;
 mod product;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
 use half::bf16;
 
 use crate::attention::Precision;
+use crate::pages::ask_for_large_pages;
 
 pub(crate) use finish::Finish;
 use gemm::multiply;
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
 use product::{Places, Product};
+use shelf::Lines;
 
 /// Outputs that a panel of packed weights holds side by side.
 const PANEL: usize = 32;
@@ -208,7 +210,7 @@ pub(crate) struct PackedMatrix {
     outputs: usize,
     inputs: usize,
     /// Panel after panel; in a panel word after word of the inputs, [`PANEL`] outputs each.
-    lines: Vec<Line>,
+    lines: Lines,
 }
 
 impl PackedMatrix {
@@ -309,7 +311,7 @@ pub(crate) fn multiply_all(
     let width = finish.columns(matrices, outputs);
     let mut out = Vec::with_capacity(rows * width);
     let places = &mut out.spare_capacity_mut()[..rows * width];
-    pages::ask_for_large_pages(places);
+    ask_for_large_pages(places);
     let mut offset = 0;
     // Matrices of one form are one product: rows are packed once for all of them.
     for parts in matrices.chunk_by(|a, b| a.form == b.form) {

@@ -6,7 +6,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::blocks::Blocks;
-use super::pages::ask_for_large_pages;
+use super::shelf::Lines;
 use super::{Form, PANEL, Values};
 
 /// 16 words of 4 bytes, aligned as the widest load wants them.
@@ -19,7 +19,7 @@ pub(super) const LINES: usize = PANEL / 16;
 
 /// Packs a stored matrix `(outputs, inputs)`, its panels in parallel. Outputs past the last, and
 /// inputs past the last in a word of several, are zeros.
-pub(super) fn pack(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Vec<Line> {
+pub(super) fn pack(values: Values<'_>, outputs: usize, inputs: usize, form: Form) -> Lines {
     let size = (outputs, inputs);
     match (form, values) {
         (Form::F32, Values::F32(values)) => lay(values, size, |[x]| x.to_bits()),
@@ -42,7 +42,7 @@ fn lay<T: Copy + Default + Sync, const N: usize>(
     values: &[T],
     (outputs, inputs): (usize, usize),
     word: impl Fn([T; N]) -> u32 + Sync,
-) -> Vec<Line> {
+) -> Lines {
     let words = inputs.div_ceil(N);
     fill_panels(outputs.div_ceil(PANEL), words * LINES, |panel, lines| {
         for half in 0..LINES {
@@ -69,11 +69,7 @@ fn padded<T: Copy + Default, const N: usize>(rest: &[T]) -> [T; N] {
 
 /// Packs a matrix stored in blocks, its panels in parallel; `None` when its bytes are not
 /// `outputs` rows of whole blocks. Outputs past the last are zeros.
-pub(super) fn pack_blocks<B: Blocks>(
-    bytes: &[u8],
-    outputs: usize,
-    inputs: usize,
-) -> Option<Vec<Line>> {
+pub(super) fn pack_blocks<B: Blocks>(bytes: &[u8], outputs: usize, inputs: usize) -> Option<Lines> {
     let steps = inputs / B::STEP;
     if !inputs.is_multiple_of(B::STEP) || bytes.len() != outputs * steps * B::BYTES {
         return None;
@@ -94,20 +90,15 @@ pub(super) fn fill_panels(
     panels: usize,
     size: usize,
     fill: impl Fn(usize, &mut [Line]) + Sync,
-) -> Vec<Line> {
+) -> Lines {
     const ZEROS: Line = Line([0; 16]);
-    let mut lines = Vec::with_capacity(panels * size);
-    ask_for_large_pages(&mut lines.spare_capacity_mut()[..panels * size]);
-    if size > 0 {
-        lines.spare_capacity_mut()[..panels * size].par_chunks_mut(size).enumerate().for_each(
-            |(panel, lines)| {
-                fill(panel, write_all(lines, ZEROS));
-            },
-        );
-    }
-    // SAFETY: the capacity is there, and `write_all` has written each of the panels' lines.
-    unsafe { lines.set_len(panels * size) };
-    lines
+    let fill_all = |places: &mut [MaybeUninit<Line>]| {
+        places.par_chunks_mut(size.max(1)).enumerate().for_each(|(panel, lines)| {
+            fill(panel, write_all(lines, ZEROS));
+        });
+    };
+    // SAFETY: `write_all` writes each of the panels' lines.
+    unsafe { Lines::new(panels * size, fill_all) }
 }
 
 /// The words of lines, one after another.
