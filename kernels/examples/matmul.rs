@@ -24,14 +24,17 @@ enum Form {
     Blocks(GgmlDType, &'static str, f64),
 }
 
-const FORMS: [Form; 8] = [
+const FORMS: [Form; 11] = [
     Form::Dense(DType::F32, "f32", 32.0),
     Form::Dense(DType::BF16, "bf16", 16.0),
     Form::Int8,
     Form::Blocks(GgmlDType::Q8_0, "q8_0", 8.5),
     Form::Blocks(GgmlDType::Q4_0, "q4_0", 4.5),
+    Form::Blocks(GgmlDType::Q4_1, "q4_1", 5.0),
     Form::Blocks(GgmlDType::Q5_0, "q5_0", 5.5),
+    Form::Blocks(GgmlDType::Q5_1, "q5_1", 6.0),
     Form::Blocks(GgmlDType::Q4K, "q4_k", 4.5),
+    Form::Blocks(GgmlDType::Q5K, "q5_k", 5.5),
     Form::Blocks(GgmlDType::Q6K, "q6_k", 6.5625),
 ];
 

@@ -12,11 +12,12 @@ use crate::matmul::{Finish, Form, PackedMatrix, Values, multiply_all};
 
 /// `y = x Wᵀ + b` with `W` stored `(out, in)`, as checkpoints store it.
 ///
-/// On a CPU, weights in f32, in bf16 and in the commonest of GGUF's blocks are packed for this
-/// crate's own kernels when the layer is made. Those in bf16 round what they multiply to bf16 and
-/// sum in f32; those in blocks round it to 8 bits a number, as llama.cpp does, or with AMX and many
-/// rows to bf16. Other weights, and those on a GPU, are multiplied by candle; on
-/// aarch64 without dot products of bytes, which candle's kernels want, they are packed in bf16.
+/// On a CPU, weights in f32, in bf16 and in GGUF's blocks of 4 to 8 bits are packed for this crate's
+/// own kernels when the layer is made. Those in bf16 round what they multiply to bf16 and sum in f32;
+/// those in blocks round it to 8 bits a number, as llama.cpp does, or with AMX and many rows to bf16.
+/// Other weights (f16, blocks of 2 and 3 bits), and those on a GPU, are multiplied by candle; on
+/// aarch64 without dot products of bytes, which candle's kernels for blocks want, these blocks are
+/// packed in bf16.
 #[derive(Clone, Debug)]
 pub struct Linear {
     /// Weights whose outputs stand side by side; all are `in` wide.
@@ -197,18 +198,11 @@ impl Weight {
 
     /// Packs a weight in blocks if there are kernels for its format on its device.
     fn quantised(weight: Arc<QTensor>) -> Self {
-        let form = match weight.dtype() {
-            GgmlDType::Q8_0 => Form::Q8_0,
-            GgmlDType::Q4_0 => Form::Q4_0,
-            GgmlDType::Q5_0 => Form::Q5_0,
-            GgmlDType::Q4K => Form::Q4K,
-            GgmlDType::Q6K => Form::Q6K,
-            _ if candle_multiplies_blocks() || !weight.device().is_cpu() => {
+        let Some(form) = form_of_blocks(weight.dtype()) else {
+            if candle_multiplies_blocks() || !weight.device().is_cpu() {
                 return Self::Quantised(weight);
             }
-            _ => {
-                return weight.dequantize(&Device::Cpu).map_or(Self::Quantised(weight), Self::bf16);
-            }
+            return weight.dequantize(&Device::Cpu).map_or(Self::Quantised(weight), Self::bf16);
         };
         let packed = match weight.shape().dims() {
             &[outputs, inputs] if weight.device().is_cpu() => weight
@@ -306,6 +300,21 @@ fn form_of(dtype: DType) -> Option<Form> {
     match dtype {
         DType::F32 => Some(Form::F32),
         DType::BF16 => Some(Form::Bf16),
+        _ => None,
+    }
+}
+
+/// The form that weights in blocks of a type are packed in.
+fn form_of_blocks(dtype: GgmlDType) -> Option<Form> {
+    match dtype {
+        GgmlDType::Q8_0 => Some(Form::Q8_0),
+        GgmlDType::Q4_0 => Some(Form::Q4_0),
+        GgmlDType::Q4_1 => Some(Form::Q4_1),
+        GgmlDType::Q5_0 => Some(Form::Q5_0),
+        GgmlDType::Q5_1 => Some(Form::Q5_1),
+        GgmlDType::Q4K => Some(Form::Q4K),
+        GgmlDType::Q5K => Some(Form::Q5K),
+        GgmlDType::Q6K => Some(Form::Q6K),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use glm4v_kernels::{Embedding, Linear};
 use std::sync::Arc;
 
+/// The types in blocks that have kernels of their own.
 const TYPES: [GgmlDType; 8] = [
     GgmlDType::Q4_0,
     GgmlDType::Q4_1,
@@ -39,14 +40,16 @@ fn relative_error(found: &Tensor, expected: &Tensor) -> f32 {
 
 #[test]
 fn a_layer_in_blocks_computes_what_its_dequantised_weight_does() {
-    for rows in [1, 7] {
-        let x = noise(rows, 512, 1);
+    for (rows, blocks) in [(1, 2), (7, 3), (70, 5)] {
         for dtype in TYPES {
-            let weight = Arc::new(QTensor::quantize(&noise(48, 512, 2), dtype).unwrap());
+            let width = blocks * dtype.block_size();
+            let x = noise(rows, width, 1);
+            let weight = Arc::new(QTensor::quantize(&noise(48, width, 2), dtype).unwrap());
             let bias = noise(1, 48, 3).squeeze(0).unwrap();
             let dense = Linear::new(weight.dequantize(&Device::Cpu).unwrap(), Some(bias.clone()));
             let found = Linear::quantised(weight, Some(bias)).forward(&x).unwrap();
-            // Rows are rounded to 8 bits: about 0.4 % of their largest number in each block.
+            // Rows are rounded to 8 bits: about 0.4 % of their largest number in each block; weights
+            // that meet many rows are, too.
             let error = relative_error(&found, &dense.forward(&x).unwrap());
             assert!(error < 0.01, "{dtype:?}, {rows} rows: {error}");
         }

@@ -38,8 +38,11 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         Form::Int8 => tiled::<WideBytes>(product),
         Form::Q8_0 => tiled::<WideBlocks<blocks::Q8_0>>(product),
         Form::Q4_0 => tiled::<WideBlocks<blocks::Q4_0>>(product),
+        Form::Q4_1 => tiled::<WideBlocks<blocks::Q4_1>>(product),
         Form::Q5_0 => tiled::<WideBlocks<blocks::Q5_0>>(product),
+        Form::Q5_1 => tiled::<WideBlocks<blocks::Q5_1>>(product),
         Form::Q4K => tiled::<WideBlocks<blocks::Q4K>>(product),
+        Form::Q5K => tiled::<WideBlocks<blocks::Q5K>>(product),
         Form::Q6K => tiled::<WideBlocks<blocks::Q6K>>(product),
     }
 }

@@ -37,9 +37,15 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         // SAFETY: as above.
         Form::Q4_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
+        Form::Q4_1 => gemm(&unsafe { Avx2Blocks::<blocks::Q4_1>::new() }, product),
+        // SAFETY: as above.
         Form::Q5_0 => gemm(&unsafe { Avx2Blocks::<blocks::Q5_0>::new() }, product),
         // SAFETY: as above.
+        Form::Q5_1 => gemm(&unsafe { Avx2Blocks::<blocks::Q5_1>::new() }, product),
+        // SAFETY: as above.
         Form::Q4K => gemm(&unsafe { Avx2Blocks::<blocks::Q4K>::new() }, product),
+        // SAFETY: as above.
+        Form::Q5K => gemm(&unsafe { Avx2Blocks::<blocks::Q5K>::new() }, product),
         // SAFETY: as above.
         Form::Q6K => gemm(&unsafe { Avx2Blocks::<blocks::Q6K>::new() }, product),
     }

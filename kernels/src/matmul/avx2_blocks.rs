@@ -88,9 +88,6 @@ impl Place {
 /// How a format's lines become vectors of 8 of the panel's outputs, octet by octet. Every function
 /// wants the instructions.
 trait Octets: Blocks {
-    /// The largest quantity.
-    const LARGEST: usize;
-
     /// The quantities of word `word` of 32 inputs from line `part` on.
     ///
     /// # Safety
@@ -116,15 +113,15 @@ trait Octets: Blocks {
     /// As [`Octets::factors`], for the minima.
     ///
     /// # Safety
-    /// As [`Octets::factors`].
+    /// As [`Octets::factors`]; the format must have minima.
     unsafe fn min_factors(_step: *const Line, _octet: usize) -> __m256 {
         // SAFETY: all zeros are a vector.
         unsafe { std::mem::zeroed() }
     }
-    /// The minima of a block, before their factors.
+    /// The minima of a block, before their factors, where the stored block has several.
     ///
     /// # Safety
-    /// As [`Octets::factors`].
+    /// As [`Octets::min_factors`].
     unsafe fn mins(_step: *const Line, _block: usize, _octet: usize) -> __m256 {
         // SAFETY: all zeros are a vector.
         unsafe { std::mem::zeroed() }
@@ -214,7 +211,7 @@ unsafe fn multiply_step<B: Octets, const R: usize, const O: usize>(
     for o in 0..O {
         // SAFETY: as the caller vouches.
         let (factors, min_factors) =
-            unsafe { (B::factors(step, octet + o), B::min_factors(step, octet + o)) };
+            unsafe { (B::factors(step, octet + o), min_factors::<B>(step, octet + o)) };
         for (r, sums) in sums.iter_mut().enumerate() {
             let sum = &mut sums[octet + o];
             *sum = _mm256_fmadd_ps(products[r][o], factors, *sum);
@@ -225,7 +222,21 @@ unsafe fn multiply_step<B: Octets, const R: usize, const O: usize>(
     }
 }
 
-/// [`multiply_step`] where a stored block is one block, without minima.
+/// The factors of the minima, or zeros where there are no minima.
+///
+/// # Safety
+/// As [`Octets::factors`].
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn min_factors<B: Octets>(step: *const Line, octet: usize) -> __m256 {
+    match B::HAS_MIN {
+        // SAFETY: as the caller vouches; there are minima.
+        true => unsafe { B::min_factors(step, octet) },
+        false => _mm256_setzero_ps(),
+    }
+}
+
+/// [`multiply_step`] where a stored block is one block.
 ///
 /// # Safety
 /// As [`multiply_step`].
@@ -243,10 +254,15 @@ unsafe fn add_only_block<B: Octets, const R: usize, const O: usize>(
         let dots = B::dots::<R, O>(&place, octet);
         for o in 0..O {
             let factors = B::factors(step, octet + o);
+            let min_factors = min_factors::<B>(step, octet + o);
             for (r, sums) in sums.iter_mut().enumerate() {
                 let scale = _mm256_set1_ps(f32::from_bits(place.at::<R>(8, r)));
                 let (sum, scale) = (&mut sums[octet + o], _mm256_mul_ps(factors, scale));
                 *sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][o]), scale, *sum);
+                if B::HAS_MIN {
+                    let taken_away = _mm256_set1_ps(f32::from_bits(place.at::<R>(9, r)));
+                    *sum = _mm256_fmadd_ps(min_factors, taken_away, *sum);
+                }
             }
         }
     }
@@ -270,7 +286,10 @@ unsafe fn add_block<B: Octets, const R: usize, const O: usize>(
         let dots = B::dots::<R, O>(place, octet);
         for o in 0..O {
             let scales = B::scales(place.step, index, octet + o);
-            let mins = B::mins(place.step, index, octet + o);
+            let mins = match B::HAS_MIN {
+                true => B::mins(place.step, index, octet + o),
+                false => _mm256_setzero_ps(),
+            };
             for r in 0..R {
                 let dot = _mm256_cvtepi32_ps(dots[r][o]);
                 let scale = _mm256_set1_ps(f32::from_bits(place.at::<R>(8, r)));

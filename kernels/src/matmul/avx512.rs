@@ -33,17 +33,29 @@ pub(super) fn multiply(form: Form, product: Product<'_>) {
         // SAFETY: as above.
         Form::Q4_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
+        Form::Q4_1 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_1>::new() }, product),
+        // SAFETY: as above.
         Form::Q4K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
+        Form::Q5K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5K>::new() }, product),
+        // SAFETY: as above.
         Form::Q5_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5_0>::new() }, product),
+        // SAFETY: as above.
+        Form::Q5_1 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5_1>::new() }, product),
         // SAFETY: as above.
         Form::Q6K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q6K>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => unsafe { avx512_blocks::multiply::<blocks::Q4_0>(product) },
         // SAFETY: as above.
+        Form::Q4_1 => unsafe { avx512_blocks::multiply::<blocks::Q4_1>(product) },
+        // SAFETY: as above.
         Form::Q5_0 => unsafe { avx512_blocks::multiply::<blocks::Q5_0>(product) },
         // SAFETY: as above.
+        Form::Q5_1 => unsafe { avx512_blocks::multiply::<blocks::Q5_1>(product) },
+        // SAFETY: as above.
         Form::Q4K => unsafe { avx512_blocks::multiply::<blocks::Q4K>(product) },
+        // SAFETY: as above.
+        Form::Q5K => unsafe { avx512_blocks::multiply::<blocks::Q5K>(product) },
         // SAFETY: as above.
         Form::Q6K => unsafe { avx512_blocks::multiply::<blocks::Q6K>(product) },
     }

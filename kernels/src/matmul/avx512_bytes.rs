@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use super::avx512_blocks::Vectors;
 use super::avx512_int8::Avx512Int8;
-use super::blocks::{Q4_0, Q4K, Q5_0, Q6K, ROW_BLOCK};
+use super::blocks::{Block, Q6K, ROW_BLOCK, SuperBlock};
 use super::gemm::grow;
 use super::int8;
 use super::pack::Line;
@@ -23,26 +23,11 @@ use super::{Kernel, Tile};
 pub(super) const LEAST_ROWS: usize = 64;
 
 /// Formats whose quantities have less than eight bits.
-pub(super) trait Narrow: Vectors {
-    /// The largest quantity.
-    const MOST: f32;
-}
+pub(super) trait Narrow: Vectors {}
 
-impl Narrow for Q4_0 {
-    const MOST: f32 = 15.0;
-}
-
-impl Narrow for Q4K {
-    const MOST: f32 = 15.0;
-}
-
-impl Narrow for Q5_0 {
-    const MOST: f32 = 31.0;
-}
-
-impl Narrow for Q6K {
-    const MOST: f32 = 63.0;
-}
+impl<const BITS: usize, const MIN: bool> Narrow for Block<BITS, MIN> {}
+impl<const BITS: usize> Narrow for SuperBlock<BITS> {}
+impl Narrow for Q6K {}
 
 /// Weights in the blocks of `B`. Made only where the instructions were detected.
 pub(super) struct Avx512Bytes<B>(Avx512Int8, PhantomData<B>);
@@ -113,13 +98,14 @@ pub(super) unsafe fn scaled<B: Vectors>(stored: *const Line, block: usize) -> Sc
 /// as many as a step of bytes has. Inputs that are missing become zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 unsafe fn widen_step<B: Narrow>(lines: &[Line], wide: &mut [Line]) {
+    let most = _mm512_set1_ps(f32::from(B::MOST));
     let mut largest = [_mm512_setzero_ps(); 2];
     for stored in lines.chunks_exact(B::LINES) {
         for block in 0..B::STEP / B::BLOCK {
             // SAFETY: the block is one of the stored block's.
             let (scales, offsets) = unsafe { scaled::<B>(stored.as_ptr(), block) };
             for half in 0..2 {
-                let high = _mm512_fmadd_ps(scales[half], _mm512_set1_ps(B::MOST), offsets[half]);
+                let high = _mm512_fmadd_ps(scales[half], most, offsets[half]);
                 let size = _mm512_max_ps(_mm512_abs_ps(high), _mm512_abs_ps(offsets[half]));
                 largest[half] = _mm512_max_ps(largest[half], size);
             }

@@ -120,10 +120,16 @@ pub(crate) enum Form {
     Q8_0,
     /// 32 nibbles and a scale, GGUF's `Q4_0`.
     Q4_0,
+    /// 32 nibbles, a scale and a minimum, GGUF's `Q4_1`.
+    Q4_1,
     /// 32 numbers of 5 bits and a scale, GGUF's `Q5_0`.
     Q5_0,
+    /// 32 numbers of 5 bits, a scale and a minimum, GGUF's `Q5_1`.
+    Q5_1,
     /// 32 nibbles, a scale and a minimum of 6 bits, GGUF's `Q4_K`.
     Q4K,
+    /// 32 numbers of 5 bits, a scale and a minimum of 6, GGUF's `Q5_K`.
+    Q5K,
     /// 16 numbers of 6 bits and a scale of 8, GGUF's `Q6_K`.
     Q6K,
 }
@@ -240,8 +246,11 @@ impl PackedMatrix {
             Form::F32 | Form::Bf16 | Form::Int8 => None,
             Form::Q8_0 => pack_blocks::<blocks::Q8_0>(bytes, outputs, inputs),
             Form::Q4_0 => pack_blocks::<blocks::Q4_0>(bytes, outputs, inputs),
+            Form::Q4_1 => pack_blocks::<blocks::Q4_1>(bytes, outputs, inputs),
             Form::Q5_0 => pack_blocks::<blocks::Q5_0>(bytes, outputs, inputs),
+            Form::Q5_1 => pack_blocks::<blocks::Q5_1>(bytes, outputs, inputs),
             Form::Q4K => pack_blocks::<blocks::Q4K>(bytes, outputs, inputs),
+            Form::Q5K => pack_blocks::<blocks::Q5K>(bytes, outputs, inputs),
             Form::Q6K => pack_blocks::<blocks::Q6K>(bytes, outputs, inputs),
         }?;
         Some(Self { form, outputs, inputs, lines })
@@ -288,8 +297,11 @@ fn multiply_on(isa: Isa, product: Product<'_>) {
         (Isa::Neon | Isa::NeonDot | Isa::NeonBf16, form) => neon::multiply(isa, form, product),
         (Isa::Plain, Form::Q8_0) => multiply(&PlainBlocks::<blocks::Q8_0>::new(), product),
         (Isa::Plain, Form::Q4_0) => multiply(&PlainBlocks::<blocks::Q4_0>::new(), product),
+        (Isa::Plain, Form::Q4_1) => multiply(&PlainBlocks::<blocks::Q4_1>::new(), product),
         (Isa::Plain, Form::Q5_0) => multiply(&PlainBlocks::<blocks::Q5_0>::new(), product),
+        (Isa::Plain, Form::Q5_1) => multiply(&PlainBlocks::<blocks::Q5_1>::new(), product),
         (Isa::Plain, Form::Q4K) => multiply(&PlainBlocks::<blocks::Q4K>::new(), product),
+        (Isa::Plain, Form::Q5K) => multiply(&PlainBlocks::<blocks::Q5K>::new(), product),
         (Isa::Plain, Form::Q6K) => multiply(&PlainBlocks::<blocks::Q6K>::new(), product),
     }
 }

@@ -52,8 +52,11 @@ fn multiply_bytes<D: Dot>(dot: D, form: Form, product: Product<'_>) {
         Form::Int8 => gemm(&NeonInt8(dot), product),
         Form::Q8_0 => gemm(&NeonBlocks::<_, blocks::Q8_0>::new(dot), product),
         Form::Q4_0 => gemm(&NeonBlocks::<_, blocks::Q4_0>::new(dot), product),
+        Form::Q4_1 => gemm(&NeonBlocks::<_, blocks::Q4_1>::new(dot), product),
         Form::Q5_0 => gemm(&NeonBlocks::<_, blocks::Q5_0>::new(dot), product),
+        Form::Q5_1 => gemm(&NeonBlocks::<_, blocks::Q5_1>::new(dot), product),
         Form::Q4K => gemm(&NeonBlocks::<_, blocks::Q4K>::new(dot), product),
+        Form::Q5K => gemm(&NeonBlocks::<_, blocks::Q5K>::new(dot), product),
         Form::Q6K => gemm(&NeonBlocks::<_, blocks::Q6K>::new(dot), product),
     }
 }

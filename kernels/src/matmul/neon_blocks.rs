@@ -42,7 +42,7 @@ impl<D: Dot, B: Quads> Kernel for NeonBlocks<D, B> {
 /// be `#[inline(always)]`.
 pub(super) trait Quads: Blocks {
     /// The largest of what [`Quads::word`] gives, without its sign.
-    const LARGEST: usize;
+    const LARGEST: usize = Self::MOST as usize;
     /// Whether [`Quads::word`] gives signed numbers, so that the zero takes nothing away.
     const IS_SIGNED: bool = false;
 
@@ -59,7 +59,7 @@ pub(super) trait Quads: Blocks {
     /// The minima of a block, as [`Quads::scales`].
     ///
     /// # Safety
-    /// As [`Quads::scales`].
+    /// As [`Quads::scales`]; the format must have minima.
     #[inline(always)]
     unsafe fn mins(_step: *const Line, _block: usize, _quad: usize) -> float32x4_t {
         // SAFETY: every processor of this architecture has NEON.

@@ -7,8 +7,8 @@ use super::{Octets, Place};
 
 /// Words of quantities up to `largest` whose products with a row's can be summed in 16 bits: an
 /// instruction sums two products in each of them, and rows have no −128.
-const fn words_in_16_bits(largest: usize) -> usize {
-    i16::MAX as usize / (2 * 127 * largest)
+const fn words_in_16_bits(largest: u8) -> usize {
+    i16::MAX as usize / (2 * 127 * largest as usize)
 }
 
 /// [`Octets::dots`] for quantities of less than 7 bits.
@@ -22,7 +22,7 @@ pub(super) unsafe fn unsigned_dots<B: Octets + ?Sized, const R: usize, const O: 
     octet: usize,
 ) -> [[__m256i; O]; R] {
     let (words, ones) = (B::BLOCK / 4, _mm256_set1_epi16(1));
-    let together = const { words_in_16_bits(B::LARGEST) };
+    let together = const { words_in_16_bits(B::MOST) };
     let mut dots = [[_mm256_setzero_si256(); O]; R];
     // SAFETY: as the caller vouches.
     unsafe {

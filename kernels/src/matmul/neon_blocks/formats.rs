@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 
 use super::super::PANEL;
-use super::super::blocks::{Q4_0, Q4K, Q4K_PART, Q5_0, Q5_0_HIGH, Q6K, Q6K_PART, Q8_0};
+use super::super::blocks::{Block, HIGH, Q6K, Q6K_PART, Q8_0, SuperBlock};
 use super::super::neon_dots::{LARGEST_SIGNED, signed};
 use super::super::pack::Line;
 use super::Quads;
@@ -26,59 +26,31 @@ impl Quads for Q8_0 {
     }
 }
 
-impl Quads for Q4_0 {
-    const LARGEST: usize = 15;
-
+impl<const BITS: usize, const MIN: bool> Quads for Block<BITS, MIN> {
     #[inline(always)]
     unsafe fn word<const WORD: usize>(part: *const Line, quad: usize) -> int8x16_t {
-        // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { vreinterpretq_s8_u8(nibbles::<WORD>(part, quad)) }
+        // SAFETY: 32 inputs start with the lines of their quantities.
+        unsafe { quantities::<BITS, WORD>(part, quad) }
     }
 
     #[inline(always)]
     unsafe fn scales(step: *const Line, _block: usize, quad: usize) -> float32x4_t {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(8), quad) }
+        // SAFETY: there is a line of scales.
+        unsafe { halves(step.add(Self::SCALES), quad) }
+    }
+
+    #[inline(always)]
+    unsafe fn mins(step: *const Line, _block: usize, quad: usize) -> float32x4_t {
+        // SAFETY: the format has minima, as the caller vouches, in the line after the scales.
+        unsafe { halves(step.add(Self::SCALES + 1), quad) }
     }
 }
 
-impl Quads for Q5_0 {
-    const LARGEST: usize = 31;
-
+impl<const BITS: usize> Quads for SuperBlock<BITS> {
     #[inline(always)]
     unsafe fn word<const WORD: usize>(part: *const Line, quad: usize) -> int8x16_t {
-        // SAFETY: 32 inputs start with 8 lines of nibbles and 2 of bits.
-        unsafe {
-            let bits = load(part.add(Q5_0_HIGH), quad);
-            let moved = match WORD {
-                0 => vshlq_n_u8::<4>(bits),
-                1 => vshlq_n_u8::<3>(bits),
-                2 => vshlq_n_u8::<2>(bits),
-                3 => vshlq_n_u8::<1>(bits),
-                4 => bits,
-                5 => vshrq_n_u8::<1>(bits),
-                6 => vshrq_n_u8::<2>(bits),
-                _ => vshrq_n_u8::<3>(bits),
-            };
-            let high = vandq_u8(moved, vdupq_n_u8(0x10));
-            vreinterpretq_s8_u8(vorrq_u8(nibbles::<WORD>(part, quad), high))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn scales(step: *const Line, _block: usize, quad: usize) -> float32x4_t {
-        // SAFETY: the scales are the last line.
-        unsafe { halves(step.add(10), quad) }
-    }
-}
-
-impl Quads for Q4K {
-    const LARGEST: usize = 15;
-
-    #[inline(always)]
-    unsafe fn word<const WORD: usize>(part: *const Line, quad: usize) -> int8x16_t {
-        // SAFETY: 32 inputs start with 8 lines of nibbles.
-        unsafe { vreinterpretq_s8_u8(nibbles::<WORD>(part, quad)) }
+        // SAFETY: 32 inputs start with the lines of their quantities.
+        unsafe { quantities::<BITS, WORD>(part, quad) }
     }
 
     #[inline(always)]
@@ -86,8 +58,9 @@ impl Quads for Q4K {
         // SAFETY: each part ends with a line of 32 scales and 32 minima; the factor of the scales is
         // the line after the parts.
         unsafe {
-            let scales = vcvtq_f32_u32(unsigned(step.add(block * Q4K_PART + 8), quad * 4));
-            vmulq_f32(scales, halves(step.add(8 * Q4K_PART), quad))
+            let ends = step.add(block * Self::PART + Self::ENDS);
+            let scales = vcvtq_f32_u32(unsigned(ends, quad * 4));
+            vmulq_f32(scales, halves(step.add(Self::FACTORS), quad))
         }
     }
 
@@ -95,21 +68,20 @@ impl Quads for Q4K {
     unsafe fn mins(step: *const Line, block: usize, quad: usize) -> float32x4_t {
         // SAFETY: as for the scales; the factor of the minima is the last line.
         unsafe {
-            let mins = vcvtq_f32_u32(unsigned(step.add(block * Q4K_PART + 8), PANEL + quad * 4));
-            vmulq_f32(mins, halves(step.add(8 * Q4K_PART + 1), quad))
+            let ends = step.add(block * Self::PART + Self::ENDS);
+            let mins = vcvtq_f32_u32(unsigned(ends, PANEL + quad * 4));
+            vmulq_f32(mins, halves(step.add(Self::FACTORS + 1), quad))
         }
     }
 }
 
 impl Quads for Q6K {
-    const LARGEST: usize = 63;
-
     #[inline(always)]
     unsafe fn word<const WORD: usize>(part: *const Line, quad: usize) -> int8x16_t {
         // SAFETY: 32 inputs start with 8 lines of nibbles and 4 of pairs of bits; two lines of these
         // hold 4 words.
         unsafe {
-            let pairs = load(part.add(8 + WORD / 4 * 2), quad);
+            let pairs = load(part.add(HIGH + WORD / 4 * 2), quad);
             // Bits that are to be at 4 and 5 of each byte are at 2 · (WORD % 4).
             let moved = match WORD % 4 {
                 0 => vshlq_n_u8::<4>(pairs),
@@ -141,6 +113,37 @@ impl Quads for Q6K {
 unsafe fn load(lines: *const Line, quad: usize) -> uint8x16_t {
     // SAFETY: two lines are 8 times 16 bytes.
     unsafe { vld1q_u8(lines.cast::<u8>().add(16 * quad)) }
+}
+
+/// Word `WORD` of 8 of quantities of 4 or 5 bits.
+///
+/// # Safety
+/// `lines` must point to the lines of 32 inputs' quantities, `WORD` be below 8 and `quad` below
+/// [`super::QUADS`].
+#[inline(always)]
+unsafe fn quantities<const BITS: usize, const WORD: usize>(
+    lines: *const Line,
+    quad: usize,
+) -> int8x16_t {
+    // SAFETY: the lines start with 8 of nibbles; 2 of fifth bits follow where there are any.
+    unsafe {
+        let low = nibbles::<WORD>(lines, quad);
+        if const { BITS == 4 } {
+            return vreinterpretq_s8_u8(low);
+        }
+        let bits = load(lines.add(HIGH), quad);
+        let moved = match WORD {
+            0 => vshlq_n_u8::<4>(bits),
+            1 => vshlq_n_u8::<3>(bits),
+            2 => vshlq_n_u8::<2>(bits),
+            3 => vshlq_n_u8::<1>(bits),
+            4 => bits,
+            5 => vshrq_n_u8::<1>(bits),
+            6 => vshrq_n_u8::<2>(bits),
+            _ => vshrq_n_u8::<3>(bits),
+        };
+        vreinterpretq_s8_u8(vorrq_u8(low, vandq_u8(moved, vdupq_n_u8(0x10))))
+    }
 }
 
 /// The nibbles of word `WORD` of 8.
