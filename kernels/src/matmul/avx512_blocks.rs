@@ -4,6 +4,7 @@ mod formats;
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::avx512::write;
 use super::blocks::{self, Blocks, ROW_BLOCK, part_words, row_words};
@@ -14,6 +15,8 @@ use super::{Kernel, Tile};
 
 /// The most rows whose sums and dot products of a whole panel fit in the registers.
 const ROWS_OF_BOTH: usize = 6;
+/// The most rows whose sums of a whole panel fit beside the dot products of one half.
+const ROWS_OF_STEP: usize = 8;
 /// The most rows that fit when one half of a panel's outputs is multiplied after the other.
 const ROWS_OF_HALF: usize = 12;
 
@@ -23,7 +26,7 @@ struct Avx512Blocks<B, const MOST: usize>(PhantomData<B>);
 
 /// Multiplies with weights in the blocks of `B`.
 ///
-/// A tile of more rows than [`ROWS_OF_BOTH`] reads a panel twice, which few rows would wait for.
+/// A tile of more rows than [`ROWS_OF_STEP`] reads a panel twice, which few rows would wait for.
 ///
 /// # Safety
 /// The machine must have the instructions that [`super::avx512::detected`] looks for.
@@ -33,7 +36,7 @@ pub(super) unsafe fn multiply<B: Vectors>(product: Product<'_>) {
         if product.rows() > ROWS_OF_HALF {
             gemm::multiply(&Avx512Blocks::<B, ROWS_OF_HALF>::new(), product);
         } else {
-            gemm::multiply(&Avx512Blocks::<B, ROWS_OF_BOTH>::new(), product);
+            gemm::multiply(&Avx512Blocks::<B, ROWS_OF_STEP>::new(), product);
         }
     }
 }
@@ -104,7 +107,7 @@ fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
 unsafe fn tile_blocks<B: Vectors, const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
     // SAFETY: as the caller vouches.
     unsafe {
-        if const { R <= ROWS_OF_BOTH } {
+        if const { R <= ROWS_OF_STEP } {
             write(&sums_of::<B, R, 2>(rows, panel, 0), tile);
         } else {
             let left = sums_of::<B, R, 1>(rows, panel, 0);
@@ -128,27 +131,72 @@ unsafe fn sums_of<B: Vectors, const R: usize, const H: usize>(
     let mut sums = [[_mm512_setzero_ps(); H]; R];
     let mut row = rows.as_ptr();
     for step in panel.chunks_exact(B::LINES) {
-        for part in 0..B::STEP / ROW_BLOCK {
-            for block in 0..ROW_BLOCK / B::BLOCK {
-                // SAFETY: `row` is at this part of the packed rows, of which there are as many as
-                // of the panel's; the lines are those of a stored block.
-                unsafe { multiply_block::<B, R, H>(row, step, first, (part, block), &mut sums) }
+        // SAFETY: `row` is at this step of the packed rows, of which there are as many as of the
+        // panel's; the lines are those of a stored block.
+        unsafe {
+            if const { R <= ROWS_OF_BOTH || H == 1 } {
+                multiply_step::<B, R, H, H>(row, step, first, &mut sums);
+            } else {
+                multiply_step::<B, R, H, 1>(row, step, 0, &mut sums);
+                // Both halves at a time, as the compiler likes it, would not fit.
+                compiler_fence(Ordering::SeqCst);
+                multiply_step::<B, R, H, 1>(row, step, 1, &mut sums);
             }
-            // SAFETY: the rows have this many words for each part.
-            row = unsafe { row.add(part_words::<B>() * R) };
+            row = row.add(row_words::<B>() * R);
         }
     }
     sums
 }
 
-/// Adds the products of one block of the weight with `H` halves, from half `first` on.
+/// Adds the products of a stored block with `D` halves of the outputs, from half `first` on, to
+/// their sums among those of `H` halves.
+///
+/// # Safety
+/// `row` must point to the packed words of the stored block's inputs of `R` rows, `step` be its
+/// lines; `first + D` be at most 2.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usize>(
+    mut row: *const u32,
+    step: &[Line],
+    first: usize,
+    sums: &mut [[__m512; H]; R],
+) {
+    let parts = B::STEP / ROW_BLOCK;
+    for part in 0..parts {
+        if const { D < H && B::MOST < u8::MAX } && first == 0 {
+            let end = if part + 1 < parts { B::part(part + 1) } else { B::LINES };
+            ask_ahead(&step[B::part(part)..end]);
+        }
+        for block in 0..ROW_BLOCK / B::BLOCK {
+            // SAFETY: as the caller vouches.
+            unsafe { multiply_block::<B, R, H, D>(row, step, first, (part, block), sums) }
+        }
+        // SAFETY: the rows have this many words for each part.
+        row = unsafe { row.add(part_words::<B>() * R) };
+    }
+}
+
+/// Asks for the lines that come 10 KiB after these: when many rows meet each, the processor's own
+/// reading ahead stops in between. Bytes come one after the other too fast for asking to help.
+#[inline]
+fn ask_ahead(lines: &[Line]) {
+    const AHEAD: usize = 160;
+    for line in lines {
+        let line = std::ptr::from_ref(line).wrapping_add(AHEAD);
+        // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
+    }
+}
+
+/// Adds the products of one block of the weight, as [`multiply_step`] does those of a stored one.
 ///
 /// # Safety
 /// `row` must point to the packed words of 32 inputs of `R` rows, `step` be the lines of a stored
-/// block, part and block within it; `first + H` be at most 2.
+/// block, part and block within it; `first + D` be at most 2.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn multiply_block<B: Vectors, const R: usize, const H: usize>(
+unsafe fn multiply_block<B: Vectors, const R: usize, const H: usize, const D: usize>(
     row: *const u32,
     step: &[Line],
     first: usize,
@@ -159,36 +207,39 @@ unsafe fn multiply_block<B: Vectors, const R: usize, const H: usize>(
     // SAFETY: as the caller vouches; a packed row has the words 0..9 and one for each block.
     unsafe {
         let at = |word: usize, r: usize| *row.add(word * R + r);
-        let mut dots = [[_mm512_setzero_si512(); H]; R];
+        let mut dots = [[_mm512_setzero_si512(); D]; R];
+        let to = if D == H { 0 } else { first };
         if !B::HAS_MIN {
             for (r, dots) in dots.iter_mut().enumerate() {
-                *dots = [_mm512_set1_epi32(at(9 + block, r).cast_signed()); H];
+                *dots = [_mm512_set1_epi32(at(9 + block, r).cast_signed()); D];
             }
         }
         let lines = step.as_ptr().add(B::part(part));
         for word in block * words..(block + 1) * words {
-            let weights: [_; H] = std::array::from_fn(|half| B::word(lines, word, first + half));
+            let weights: [_; D] = std::array::from_fn(|half| B::word(lines, word, first + half));
             for (r, dots) in dots.iter_mut().enumerate() {
                 let row = _mm512_set1_epi32(at(word, r).cast_signed());
-                for half in 0..H {
+                for half in 0..D {
                     dots[half] = _mm512_dpbusd_epi32(dots[half], weights[half], row);
                 }
             }
         }
         let index = part * (ROW_BLOCK / B::BLOCK) + block;
-        for half in 0..H {
+        for half in 0..D {
             let scales = B::scales(step.as_ptr(), index, first + half);
             for (r, (sums, dots)) in sums.iter_mut().zip(&dots).enumerate() {
                 let scale = _mm512_mul_ps(scales, _mm512_set1_ps(f32::from_bits(at(8, r))));
-                sums[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[half]), scale, sums[half]);
+                let sum = &mut sums[to + half];
+                *sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[half]), scale, *sum);
             }
         }
         if B::HAS_MIN {
-            for half in 0..H {
+            for half in 0..D {
                 let mins = B::mins(step.as_ptr(), index, first + half);
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let row = _mm512_set1_ps(f32::from_bits(at(9 + block, r)));
-                    sums[half] = _mm512_fmadd_ps(mins, row, sums[half]);
+                    let sum = &mut sums[to + half];
+                    *sum = _mm512_fmadd_ps(mins, row, *sum);
                 }
             }
         }
