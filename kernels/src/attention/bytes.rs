@@ -66,7 +66,7 @@ fn word(bytes: [u8; 4]) -> f32 {
 }
 
 /// Writes values as signed bytes, of which some bits are `flipped`; returns what a byte of 1 stands
-/// for, and the sum of the bytes.
+/// for, NaN where a value is NaN or infinite, and the sum of the bytes.
 #[inline(always)]
 fn round(values: &[f32], flipped: u8, words: &mut [f32]) -> (f32, i32) {
     // Adding it leaves the nearest whole number in the lowest bits, of two the even one.
@@ -82,18 +82,20 @@ fn round(values: &[f32], flipped: u8, words: &mut [f32]) -> (f32, i32) {
     chunks.iter().for_each(|values| see(values));
     see(rest);
     let largest = largest.into_iter().fold(0.0, f32::max);
-    let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    // Of numbers so small that 127 of them have no whole, nothing is left.
+    let factor = if largest > 127.0 / f32::MAX { 127.0 / largest } else { 0.0 };
     let mut sum = 0;
+    let mut odd = false;
     for (values, words) in values.chunks(16).zip(words.chunks_mut(4)) {
         let mut bytes = [0u8; 16];
         for (byte, value) in bytes.iter_mut().zip(values) {
-            let whole = (value * factor + WHOLE).to_bits();
-            sum += whole.wrapping_sub(WHOLE.to_bits()).cast_signed();
-            *byte = whole as u8;
+            *byte = (value * factor + WHOLE).to_bits() as u8;
+            sum += i32::from(byte.cast_signed());
+            odd |= !value.is_finite();
         }
         for (to, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *to = word(bytes.map(|byte| byte ^ flipped));
         }
     }
-    (largest / 127.0, sum)
+    (if odd { f32::NAN } else { largest / 127.0 }, sum)
 }

@@ -102,11 +102,11 @@ impl Product {
                         *sum = F::dot(value, *column, *sum);
                     }
                 }
-                right = right.add(self.strides[1]);
+                right = right.wrapping_add(self.strides[1]); // past the last row in the end
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (c, sum) in sums.iter().enumerate() {
-                    let sum = F::scaled(*sum, left_end(r), right.add(c * L::COUNT));
+                    let sum = F::scaled(*sum, left_end(r), right.wrapping_add(c * L::COUNT));
                     let to = result.add(r * self.strides[2] + c * L::COUNT);
                     if self.adds { sum.add(L::load(to)).store(to) } else { sum.store(to) }
                 }

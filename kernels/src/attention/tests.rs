@@ -178,3 +178,31 @@ fn views_are_read_where_they_lie() {
     let flat = |x: Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(flat(inside), flat(apart));
 }
+
+/// A number that is none must show, and neither tiny rows nor rows of zeros may do harm.
+#[test]
+fn what_is_no_number_shows_and_tiny_rows_do_no_harm() {
+    let (queries, keys, d) = (70, 300, 64);
+    let all = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let filled = |value: f32| Tensor::full(value, (1, 1, d), &Device::Cpu).unwrap();
+    let with_row = |x: &Tensor, row: Tensor| {
+        Tensor::cat(&[row, x.narrow(1, 1, x.dim(1).unwrap() - 1).unwrap()], 1).unwrap()
+    };
+    let q = values((1, queries, d), 1);
+    let [k, v] = [2, 3].map(|seed| values((1, keys, d), seed));
+    for precision in [Precision::Single, Precision::Bf16, Precision::Bytes] {
+        for odd in [f32::NAN, f32::INFINITY] {
+            let q = with_row(&q, filled(odd));
+            let found = all(&attention_in(precision, &q, &k, &v, Mask::Full).unwrap());
+            assert!(found[..d].iter().all(|value| value.is_nan()), "{precision:?}, {odd}");
+            assert!(found[d..].iter().all(|value| value.is_finite()), "{precision:?}, {odd}");
+        }
+        let mean = all(&v.mean(1).unwrap());
+        for small in [0.0, 1e-38, 3e-37] {
+            let q = with_row(&q, filled(small));
+            let found = all(&attention_in(precision, &q, &k, &v, Mask::Full).unwrap());
+            let off = found.iter().zip(&mean).take(d).map(|(a, b)| (a - b).abs());
+            assert!(off.fold(0.0, f32::max) < 0.02, "{precision:?}, {small}");
+        }
+    }
+}

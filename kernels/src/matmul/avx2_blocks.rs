@@ -99,7 +99,8 @@ trait Octets: Blocks {
     /// `step` must point to the lines of a stored block.
     #[target_feature(enable = "avx2,f16c")]
     unsafe fn factors(step: *const Line, octet: usize) -> __m256 {
-        // SAFETY: in most formats they are the last line.
+        const { assert!(!Self::HAS_MIN, "where there are minima, scales are not the last line") };
+        // SAFETY: without minima they are the last line.
         unsafe { halves(step.add(Self::LINES - 1), octet) }
     }
     /// What those of its block `block` are scaled by besides, where it has several.

@@ -12,7 +12,7 @@ use super::pack::Line;
 use crate::pages::{BYTES, LargePage, ask_for_large_pages};
 
 /// Lines of a shelf, 64 MiB; the last of them that hold nothing are never touched.
-const SHELF: usize = if cfg!(test) { 1 << 8 } else { 1 << 20 };
+const SHELF: usize = if cfg!(any(test, miri)) { 1 << 8 } else { 1 << 20 };
 
 /// Lines of one weight on a shelf, which lasts as long as one of its weights does.
 #[derive(Clone)]
@@ -113,6 +113,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "too long")]
     fn weights_keep_their_lines_whatever_comes_and_goes_beside_them() {
         let holds = |lines: &Lines, value: u32| lines.iter().all(|line| line.0 == [value; 16]);
         let counts = [1, 100, 0, SHELF, 200, 3 * SHELF, SHELF - 1, 7];

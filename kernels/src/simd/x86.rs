@@ -116,7 +116,7 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
         // SAFETY: see above.
         Self(unsafe {
             let set = |value: f32| _mm512_set1_ps(value);
-            let exponent = _mm512_max_ps(self.0, set(-126.0));
+            let exponent = _mm512_max_ps(set(-126.0), self.0); // of NaN and a number the second
             let whole = _mm512_add_ps(exponent, set(WHOLE));
             let rest = _mm512_sub_ps(exponent, _mm512_sub_ps(whole, set(WHOLE)));
             let sum = _mm512_fmadd_ps(set(cube), rest, set(square));
