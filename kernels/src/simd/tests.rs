@@ -1,15 +1,20 @@
 use super::*;
 
-struct Exp2<'a>(&'a mut [f32]);
+/// 2^x of each value; where they are to become bf16, the coarser one.
+struct Exp2<'a, const COARSE: bool>(&'a mut [f32]);
 
-impl Task for Exp2<'_> {
+impl<const COARSE: bool> Task for Exp2<'_, COARSE> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         for chunk in self.0.chunks_exact_mut(L::COUNT) {
             // SAFETY: the chunk is as long as a register; the rest is the caller's promise.
-            unsafe { L::load(chunk.as_ptr()).exp2().store(chunk.as_mut_ptr()) };
+            unsafe {
+                let exponent = L::load(chunk.as_ptr());
+                let power = if COARSE { exponent.coarse_exp2() } else { exponent.exp2() };
+                power.store(chunk.as_mut_ptr());
+            }
         }
     }
 }
@@ -20,25 +25,11 @@ fn powers_of_two_are_within_the_stated_error() {
     for level in Level::available() {
         let mut powers = arguments.clone();
         powers.resize(arguments.len().next_multiple_of(MOST_LANES), 0.0);
-        run_at(level, Exp2(&mut powers));
+        run_at(level, Exp2::<false>(&mut powers));
         for (x, power) in arguments.iter().zip(&powers) {
             let wanted = f64::from(*x).exp2();
             let error = (f64::from(*power) / wanted - 1.0).abs();
             assert!(error < 1e-7, "{level:?}: 2^{x} is {wanted}, not {power}");
-        }
-    }
-}
-
-struct CoarseExp2<'a>(&'a mut [f32]);
-
-impl Task for CoarseExp2<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        for chunk in self.0.chunks_exact_mut(L::COUNT) {
-            // SAFETY: the chunk is as long as a register; the rest is the caller's promise.
-            unsafe { L::load(chunk.as_ptr()).coarse_exp2().store(chunk.as_mut_ptr()) };
         }
     }
 }
@@ -49,13 +40,13 @@ fn coarse_powers_of_two_are_within_the_stated_error() {
     arguments.resize(arguments.len().next_multiple_of(MOST_LANES), -7.5);
     for level in Level::available() {
         let mut powers = arguments.clone();
-        run_at(level, CoarseExp2(&mut powers));
+        run_at(level, Exp2::<true>(&mut powers));
         for (x, power) in arguments.iter().zip(&powers) {
             let error = (f64::from(*power) / f64::from(*x).exp2() - 1.0).abs();
             assert!(error < 1.1e-4, "{level:?}: 2^{x} is not {power}");
         }
         let mut powers = [f32::NEG_INFINITY, -1e30, -127.3, -126.0, 0.0, 1.0, 7.0, -1.0].repeat(2);
-        run_at(level, CoarseExp2(&mut powers));
+        run_at(level, Exp2::<true>(&mut powers));
         assert!(powers[..4].iter().all(|power| (0.0..=2f32.powi(-126)).contains(power)));
         assert_eq!(powers[4..8], [1.0, 2.0, 128.0, 0.5], "{level:?}");
     }
@@ -65,7 +56,7 @@ fn coarse_powers_of_two_are_within_the_stated_error() {
 fn the_power_of_minus_infinity_is_nothing() {
     for level in Level::available() {
         let mut powers = [f32::NEG_INFINITY, -1e30, -300.0, -127.0, 0.0, 1.0, 7.0, -1.0].repeat(2);
-        run_at(level, Exp2(&mut powers));
+        run_at(level, Exp2::<false>(&mut powers));
         assert_eq!(powers[..8], [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 128.0, 0.5], "{level:?}");
     }
 }
