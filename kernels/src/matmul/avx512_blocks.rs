@@ -7,7 +7,8 @@ use std::marker::PhantomData;
 use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::avx512::write;
-use super::blocks::{self, Blocks, ROW_BLOCK, part_words, row_words};
+use super::avx512_pack::pack_blocks;
+use super::blocks::{Blocks, ROW_BLOCK, part_words, row_words};
 use super::gemm;
 use super::pack::Line;
 use super::product::Product;
@@ -54,10 +55,14 @@ impl<B: Vectors, const MOST: usize> Kernel for Avx512Blocks<B, MOST> {
     const STEP: usize = B::STEP;
     const ROW_WORDS: usize = row_words::<B>();
     const LINES: usize = B::LINES;
+    const BLOCK_STEPS: usize = match B::MOST {
+        u8::MAX => 1280 / Self::ROW_WORDS,
+        _ => gemm::block_steps(Self::LINES, Self::ROW_WORDS),
+    };
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         // SAFETY: the value exists, so the instructions were detected.
-        unsafe { pack_rows::<B, R>(rows, packed) }
+        unsafe { pack_blocks::<B, R>(rows, packed) }
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
@@ -93,11 +98,6 @@ pub(super) trait Vectors: Blocks {
     fn part(part: usize) -> usize {
         part * (Self::LINES / (Self::STEP / ROW_BLOCK))
     }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
-    blocks::pack_rows::<B, R>(rows, packed);
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 //!
 //! Blocks of 16 or 32 inputs have a scale each, and applying it costs as much as their dot products.
 //! Where many rows meet a block, its weights are first rounded to bytes that share a scale for 256
-//! inputs, as [`super::int8`] has them. That adds at most 1/254 of the largest weight of the 256
+//! inputs, as [`super::int8`] has them. That adds at most 1/240 of the largest weight of the 256
 //! that the blocks' scales and minima allow. Rounding to four bits has put an eighth of a block's
 //! largest weight, rounding to six a thirty-second. Blocks of bytes stay as they are: to them it
 //! would add as much as they are off already.
@@ -46,6 +46,8 @@ impl<B: Narrow> Kernel for Avx512Bytes<B> {
     const STEP: usize = int8::STEP;
     const ROW_WORDS: usize = int8::ROW_WORDS;
     const LINES: usize = int8::STEP / B::STEP * B::LINES;
+    // Fewer than bytes that are not made anew for each block of rows: so it has more rows.
+    const BLOCK_STEPS: usize = 8;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         self.0.pack(rows, packed);
@@ -126,14 +128,18 @@ unsafe fn widen_step<B: Narrow>(lines: &[Line], wide: &mut [Line]) {
             // SAFETY: block and part are those of the stored block, as are the block's words.
             unsafe {
                 let (scales, offsets) = scaled::<B>(stored.as_ptr(), block);
-                let scales = [0, 1].map(|half| _mm512_mul_ps(scales[half], factors[half]));
-                let offsets = [0, 1].map(|half| _mm512_mul_ps(offsets[half], factors[half]));
+                let pairs = [0, 1].map(|half| {
+                    Pairs::new::<B>(
+                        _mm512_mul_ps(scales[half], factors[half]),
+                        _mm512_mul_ps(offsets[half], factors[half]),
+                    )
+                });
                 let part = stored.as_ptr().add(B::part(part));
                 for word in first..first + B::BLOCK / 4 {
                     let Some(wide) = words.next() else { return };
                     for (half, line) in wide.iter_mut().enumerate() {
                         let quantities = B::word(part, word, half);
-                        store(line, bytes_of(quantities, scales[half], offsets[half]));
+                        store(line, pairs[half].bytes_of::<B>(quantities));
                     }
                 }
             }
@@ -144,22 +150,53 @@ unsafe fn widen_step<B: Narrow>(lines: &[Line], wide: &mut [Line]) {
     }
 }
 
-/// Four quantities of each output as unsigned bytes: `128 + scale · q + offset`, to the nearest.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn bytes_of(quantities: __m512i, scale: __m512, offset: __m512) -> __m512i {
-    let low = _mm512_set1_epi32(0xff);
-    let round = |quantity: __m512i| {
-        let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(quantity), scale, offset);
-        _mm512_add_epi32(_mm512_cvtps_epi32(value), _mm512_set1_epi32(128))
-    };
-    let first = round(_mm512_and_si512(quantities, low));
-    let second = round(_mm512_and_si512(_mm512_srli_epi32::<8>(quantities), low));
-    let third = round(_mm512_and_si512(_mm512_srli_epi32::<16>(quantities), low));
-    let fourth = round(_mm512_srli_epi32::<24>(quantities));
-    let pairs = [(first, second), (third, fourth)]
-        .map(|(a, b)| _mm512_or_si512(a, _mm512_slli_epi32::<8>(b)));
-    _mm512_or_si512(pairs[0], _mm512_slli_epi32::<16>(pairs[1]))
+/// Bits of a byte's fraction.
+const FRACTION: u32 = 6;
+
+/// What turns the quantities of a block into unsigned bytes, `128 + scale · q + offset`, for each
+/// output: pairs of 16 bits, in fixed point. Rounding is to the nearest byte but for 1/32 of it, for
+/// scale, product and offset are themselves rounded.
+struct Pairs {
+    scales: __m512i,
+    offsets: __m512i,
+}
+
+impl Pairs {
+    /// Bits of a quantity.
+    const fn bits<B: Narrow>() -> u32 {
+        B::MOST.ilog2() + 1
+    }
+
+    /// Takes scales of at most 254 by the largest quantity, and offsets of at most 127.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn new<B: Narrow>(scales: __m512, offsets: __m512) -> Self {
+        const ODD: u32 = 0xaaaa_aaaa;
+        let twice = |values: __m512| {
+            let values = _mm512_cvtps_epi32(values);
+            _mm512_mask_blend_epi16(ODD, values, _mm512_slli_epi32::<16>(values))
+        };
+        let one = (1 << FRACTION) as f32;
+        let scales = _mm512_mul_ps(scales, _mm512_set1_ps(one * (1 << Self::bits::<B>()) as f32));
+        let offsets = _mm512_fmadd_ps(offsets, _mm512_set1_ps(one), _mm512_set1_ps(128.5 * one));
+        Self { scales: twice(scales), offsets: twice(offsets) }
+    }
+
+    /// Four quantities of each output as bytes.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn bytes_of<B: Narrow>(&self, quantities: __m512i) -> __m512i {
+        // From the top of 15 bits on, a product's upper half is rounded to the fraction's bits.
+        let top = _mm_cvtsi32_si128((15 - Self::bits::<B>()).cast_signed());
+        let even = _mm512_sll_epi16(quantities, top);
+        let odd = _mm512_sll_epi16(_mm512_srli_epi16::<8>(quantities), top);
+        let [even, odd] = [even, odd].map(|quantities| {
+            _mm512_add_epi16(_mm512_mulhrs_epi16(quantities, self.scales), self.offsets)
+        });
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        let even = _mm512_srli_epi16::<FRACTION>(even);
+        _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<{ 8 - FRACTION }>(odd))
+    }
 }
 
 /// Writes a line.

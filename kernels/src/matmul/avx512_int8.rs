@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512::write;
-use super::avx512_pack::interleave;
+use super::avx512_pack::{interleave, scale_of};
 use super::int8::{LINES, ROW_WORDS, STEP, WORDS};
 use super::pack::Line;
 use super::{Kernel, Tile};
@@ -24,6 +24,8 @@ impl Kernel for Avx512Int8 {
     const STEP: usize = STEP;
     const ROW_WORDS: usize = ROW_WORDS;
     const LINES: usize = LINES;
+    // A tile's 24 dot products a word hide what its two lines take from the second-level cache.
+    const BLOCK_STEPS: usize = 16;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         // SAFETY: the value exists, so the instructions were detected.
@@ -45,20 +47,19 @@ fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
         let mut words = [[_mm512_setzero_si512(); WORDS / 16]; R];
         for (r, row) in rows.iter().enumerate() {
             let values = &row[step * STEP..row.len().min((step + 1) * STEP)];
-            let (bytes, scale, sum) = match values.first_chunk() {
-                Some(values) => round(values),
+            let (scale, sum) = match values.first_chunk() {
+                Some(values) => round(values, &mut words[r]),
                 None => {
                     let mut padded = [0.0; STEP];
                     padded[..values.len()].copy_from_slice(values);
-                    round(&padded)
+                    round(&padded, &mut words[r])
                 }
             };
-            words[r] = bytes;
             packed[WORDS * R + r] = scale.to_bits();
             packed[(WORDS + 1) * R + r] = (-128 * sum).cast_unsigned();
         }
         for (part, packed) in packed[..WORDS * R].chunks_exact_mut(16 * R).enumerate() {
-            interleave(words.map(|words| words[part]), packed);
+            interleave::<R>(|r| words[r][part], packed);
         }
     }
 }
@@ -66,28 +67,22 @@ fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
 /// Values as signed bytes, what a byte of 1 stands for, and the sum of the bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn round(values: &[f32; STEP]) -> ([__m512i; WORDS / 16], f32, i32) {
+fn round(values: &[f32; STEP], words: &mut [__m512i; WORDS / 16]) -> (f32, i32) {
     // SAFETY: there are 16 values from `16 · part` on.
     let load = |part: usize| unsafe { _mm512_loadu_ps(values.as_ptr().add(16 * part)) };
-    let mut largest = [_mm512_setzero_ps(); 2];
-    for part in 0..STEP / 16 {
-        largest[part % 2] = _mm512_max_ps(largest[part % 2], _mm512_abs_ps(load(part)));
-    }
-    let largest = _mm512_reduce_max_ps(_mm512_max_ps(largest[0], largest[1]));
-    let factor = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+    let (largest, factor) = scale_of(values);
     let mut sums = _mm512_setzero_si512();
-    let words = std::array::from_fn(|word| {
-        let [a, b, c, d] = std::array::from_fn(|part| {
-            let scaled = _mm512_mul_ps(load(4 * word + part), factor);
-            _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(scaled)) // to the nearest, of two to the even
+    for (part, words) in words.iter_mut().enumerate() {
+        let [a, b, c, d] = std::array::from_fn(|quarter| {
+            let scaled = _mm512_mul_ps(load(4 * part + quarter), factor);
+            _mm512_cvtps_epi32(scaled) // to the nearest, of two to the even
         });
-        let low = _mm256_set_m128i(b, a);
-        let high = _mm256_set_m128i(d, c);
-        let bytes = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high);
-        sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), bytes);
-        bytes
-    });
-    (words, largest / 127.0, _mm512_reduce_add_epi32(sums))
+        let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        *words = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+        sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), *words);
+    }
+    (largest / 127.0, _mm512_reduce_add_epi32(sums))
 }
 
 /// # Safety
@@ -95,35 +90,62 @@ fn round(values: &[f32; STEP]) -> ([__m512i; WORDS / 16], f32, i32) {
 /// and writable, and no other task may touch them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn multiply<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
-    for (rows, lines) in rows.chunks_exact(ROW_WORDS * R).zip(panel.chunks_exact(LINES)) {
-        let (row, weights) = (rows.as_ptr(), lines.as_ptr().cast::<__m512i>());
-        // SAFETY: a step of the rows has the words 0..WORDS, a scale and what is taken away, `R`
-        // of each; one of the panel two lines for each word and two of scales. Lines are aligned.
-        unsafe {
-            let at = |word: usize, r: usize| *row.add(word * R + r);
-            let mut dots: [_; R] =
-                std::array::from_fn(|r| [_mm512_set1_epi32(at(WORDS + 1, r).cast_signed()); 2]);
-            for word in 0..WORDS {
-                let left = _mm512_load_si512(weights.add(2 * word));
-                let right = _mm512_load_si512(weights.add(2 * word + 1));
-                for (r, dots) in dots.iter_mut().enumerate() {
-                    let row = _mm512_set1_epi32(at(word, r).cast_signed());
-                    dots[0] = _mm512_dpbusd_epi32(dots[0], left, row);
-                    dots[1] = _mm512_dpbusd_epi32(dots[1], right, row);
-                }
-            }
-            let scales = weights.add(2 * WORDS).cast::<f32>();
-            let scales = [_mm512_load_ps(scales), _mm512_load_ps(scales.add(16))];
-            for (r, (sums, dots)) in sums.iter_mut().zip(dots).enumerate() {
-                let row = _mm512_set1_ps(f32::from_bits(at(WORDS, r)));
-                for half in 0..2 {
-                    let scale = _mm512_mul_ps(scales[half], row);
-                    sums[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[half]), scale, sums[half]);
-                }
-            }
-        }
+    let mut steps = rows.chunks_exact(ROW_WORDS * R).zip(panel.chunks_exact(LINES));
+    // The first step apart, so that no zeros need to be laid down for it to be added to.
+    let mut sums = match steps.next() {
+        // SAFETY: both are a step.
+        Some((rows, lines)) => unsafe {
+            step::<R>(rows, lines, |_, _, product, scale| _mm512_mul_ps(product, scale))
+        },
+        None => [[_mm512_setzero_ps(); 2]; R],
+    };
+    for (rows, lines) in steps {
+        // SAFETY: both are a step.
+        sums = unsafe {
+            step::<R>(rows, lines, |r, half, product, scale| {
+                _mm512_fmadd_ps(product, scale, sums[r][half])
+            })
+        };
     }
     // SAFETY: as the caller vouches.
     unsafe { write(&sums, tile) }
+}
+
+/// What `add` makes of each row's and half's products and of their scale.
+///
+/// # Safety
+/// There must be a step of `R` rows and one of a panel.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn step<const R: usize>(
+    rows: &[u32],
+    lines: &[Line],
+    add: impl Fn(usize, usize, __m512, __m512) -> __m512,
+) -> [[__m512; 2]; R] {
+    let (row, weights) = (rows.as_ptr(), lines.as_ptr().cast::<__m512i>());
+    // SAFETY: a step of the rows has the words 0..WORDS, a scale and what is taken away, `R`
+    // of each; one of the panel two lines for each word and two of scales. Lines are aligned.
+    unsafe {
+        let at = |word: usize, r: usize| *row.add(word * R + r);
+        let mut dots: [_; R] =
+            std::array::from_fn(|r| [_mm512_set1_epi32(at(WORDS + 1, r).cast_signed()); 2]);
+        for word in 0..WORDS {
+            let left = _mm512_load_si512(weights.add(2 * word));
+            let right = _mm512_load_si512(weights.add(2 * word + 1));
+            for (r, dots) in dots.iter_mut().enumerate() {
+                let row = _mm512_set1_epi32(at(word, r).cast_signed());
+                dots[0] = _mm512_dpbusd_epi32(dots[0], left, row);
+                dots[1] = _mm512_dpbusd_epi32(dots[1], right, row);
+            }
+        }
+        let scales = weights.add(2 * WORDS).cast::<f32>();
+        let scales = [_mm512_load_ps(scales), _mm512_load_ps(scales.add(16))];
+        std::array::from_fn(|r| {
+            let row = _mm512_set1_ps(f32::from_bits(at(WORDS, r)));
+            std::array::from_fn(|half| {
+                let scale = _mm512_mul_ps(scales[half], row);
+                add(r, half, _mm512_cvtepi32_ps(dots[r][half]), scale)
+            })
+        })
+    }
 }

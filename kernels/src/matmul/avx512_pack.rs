@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use super::blocks::{Blocks, ROW_BLOCK, part_words};
+
 /// Packs rows of f32, a value a word.
 ///
 /// # Safety
@@ -16,7 +18,7 @@ pub(super) unsafe fn pack_f32<const R: usize>(rows: [&[f32]; R], packed: &mut [u
         let load = |row: &[f32]| unsafe {
             _mm512_castps_si512(_mm512_maskz_loadu_ps(mask, row.as_ptr().add(first)))
         };
-        interleave(rows.map(load), &mut packed[first * R..][..count * R]);
+        interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
     }
 }
 
@@ -40,24 +42,77 @@ pub(super) unsafe fn pack_bf16<const R: usize>(rows: [&[f32]; R], packed: &mut [
             let high = _mm512_maskz_loadu_ps(high, values.wrapping_add(16));
             std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
         };
-        interleave(rows.map(load), &mut packed[first * R..][..count * R]);
+        interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
     }
+}
+
+/// Packs rows for a format of blocks, as [`super::blocks::pack_rows`] does.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn pack_blocks<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    let parts = rows.map(|row| row.as_chunks().0);
+    for (part, packed) in packed.chunks_exact_mut(part_words::<B>() * R).enumerate() {
+        let words: [_; R] = std::array::from_fn(|r| part_of::<B>(&parts[r][part]));
+        interleave::<R>(|r| words[r], packed);
+    }
+}
+
+/// The words of 32 inputs: their bytes, their scale, and what the weights' blocks take away.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn part_of<B: Blocks>(values: &[f32; ROW_BLOCK]) -> __m512i {
+    let (largest, factor) = scale_of(values);
+    // SAFETY: there are 32 values.
+    let rounded = [0, 16].map(|first| unsafe {
+        let scaled = _mm512_mul_ps(_mm512_loadu_ps(values.as_ptr().add(first)), factor);
+        _mm512_cvtps_epi32(scaled) // to the nearest, of two to the even
+    });
+    let pairs = _mm512_packs_epi32(rounded[0], rounded[1]);
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+    let bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(pairs, pairs));
+    let scale = largest / 127.0;
+    let ends = |sum: i32| match B::HAS_MIN {
+        true => (-scale * sum as f32).to_bits().cast_signed(),
+        false => sum.wrapping_mul(-i32::from(B::ZERO)),
+    };
+    let words = _mm512_mask_set1_epi32(bytes, 1 << 8, scale.to_bits().cast_signed());
+    if B::BLOCK == ROW_BLOCK {
+        let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(rounded[0], rounded[1]));
+        return _mm512_mask_set1_epi32(words, 1 << 9, ends(sum));
+    }
+    let [first, second] = rounded.map(|half| ends(_mm512_reduce_add_epi32(half)));
+    _mm512_mask_set1_epi32(_mm512_mask_set1_epi32(words, 1 << 9, first), 1 << 10, second)
+}
+
+/// The largest size among values, and what scales them to ±127. What is no number counts as larger
+/// than any: its row's outputs are none either.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn scale_of<const N: usize>(values: &[f32; N]) -> (f32, __m512) {
+    let mut largest = [_mm512_setzero_si512(); 2];
+    for (part, values) in values.as_chunks::<16>().0.iter().enumerate() {
+        // SAFETY: there are 16 values.
+        let values = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+        let size = _mm512_castps_si512(_mm512_abs_ps(values));
+        largest[part % 2] = _mm512_max_epi32(largest[part % 2], size);
+    }
+    let largest = _mm512_reduce_max_epi32(_mm512_max_epi32(largest[0], largest[1]));
+    let largest = f32::from_bits(largest.cast_unsigned());
+    (largest, _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 }))
 }
 
 /// Writes up to 16 words of `R` rows: word `w` of row `r` to `w · R + r`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn interleave<const R: usize>(rows: [__m512i; R], packed: &mut [u32]) {
+pub(super) fn interleave<const R: usize>(row: impl Fn(usize) -> __m512i, packed: &mut [u32]) {
     if R == 1 {
         // SAFETY: the mask keeps to the words that there are.
         unsafe {
             let mask = first_of_16(packed.len());
-            _mm512_mask_storeu_epi32(packed.as_mut_ptr().cast(), mask, rows[0]);
+            _mm512_mask_storeu_epi32(packed.as_mut_ptr().cast(), mask, row(0));
         }
         return;
     }
-    let mut all = [_mm512_setzero_si512(); 16];
-    all[..R].copy_from_slice(&rows);
+    let all = std::array::from_fn(|r| if r < R { row(r) } else { _mm512_setzero_si512() });
     let mask = first_of_16(R);
     for (packed, words) in packed.chunks_exact_mut(R).zip(transpose(all)) {
         // SAFETY: the mask keeps to the `R` words of the chunk.

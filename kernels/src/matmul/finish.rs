@@ -265,7 +265,7 @@ mod tests {
     #[cfg_attr(miri, ignore = "too long")]
     fn it_is_the_same_over_several_blocks() {
         check(Form::F32, 530, [300, 300], 768, 0);
-        check(Form::Int8, 70, [545, 33], 2560, 1);
+        check(Form::Int8, 70, [545, 33], 4608, 1);
         check(Form::Q4K, 70, [290, 290], 2560, 1);
     }
 

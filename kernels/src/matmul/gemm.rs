@@ -16,7 +16,9 @@ use crate::team::{each, each_part};
 const BLOCK_LINES: usize = 528;
 /// Words of a packed row in a block of inputs.
 const BLOCK_WORDS: usize = 320;
-/// Rows in a block: with `BLOCK_WORDS` 640 KiB, so that it stays in a second-level cache of 1 MiB.
+/// Words of packed rows in a block: 832 KiB, so that it stays in a second-level cache of 1 MiB.
+const ROW_BLOCK_WORDS: usize = 208 << 10;
+/// Rows in a block.
 const BLOCK_ROWS: usize = 512;
 /// Panels whose sums get all blocks of inputs before the next ones do: with `BLOCK_ROWS` 512 KiB of
 /// sums, which stay in a second-level cache while they are added to.
@@ -25,7 +27,7 @@ const CHUNK_PANELS: usize = 8;
 /// Fewer in tests, so that small products take several passes too.
 const PASS_WORDS: usize = if cfg!(test) { 1 << 16 } else { 16 << 20 };
 /// Tasks a thread, so that threads that are held up leave their tasks to others.
-const TASKS_PER_THREAD: usize = 4;
+const TASKS_PER_THREAD: usize = 8;
 /// Fewer panels a task would read rows from farther away more often than they are worth.
 const TASK_PANELS: usize = 8;
 /// A product of fewer multiplications is not worth waking other threads for.
@@ -48,15 +50,20 @@ thread_local! {
     static PACKED_ROWS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
+/// Steps in a block of inputs, for kernels that want a panel's block in the first-level cache.
+pub(super) const fn block_steps(lines: usize, row_words: usize) -> usize {
+    let (by_lines, by_words) = (BLOCK_LINES / lines, BLOCK_WORDS / row_words);
+    if by_lines < by_words { by_lines } else { by_words }
+}
+
 /// Computes a product with a kernel for the weight's form.
 pub(super) fn multiply<K: Kernel>(kernel: &K, product: Product<'_>) {
     let panels = product.panels();
     if product.rows() == 0 || panels == 0 {
         return;
     }
-    let row_blocks = product.rows().div_ceil(BLOCK_ROWS);
-    let block_rows = product.rows().div_ceil(row_blocks).next_multiple_of(K::ROWS);
-    let plan = Plan::of::<K>(&product, block_rows);
+    let plan = Plan::of::<K>(&product);
+    let block_rows = plan.block_rows;
     let block_words = block_rows * K::ROW_WORDS * plan.steps;
     let together = (PASS_WORDS / block_words.max(1)).max(1);
     let row_blocks = product.rows().div_ceil(block_rows);
@@ -117,11 +124,14 @@ struct Plan {
 }
 
 impl Plan {
-    fn of<K: Kernel>(product: &Product<'_>, block_rows: usize) -> Self {
+    fn of<K: Kernel>(product: &Product<'_>) -> Self {
         let steps = product.inputs().div_ceil(K::STEP);
         // However many rows there are: where sums begin anew decides how they round, and a row's
         // outputs must not depend on the rows beside it.
-        let block_steps = (BLOCK_LINES / K::LINES).min(BLOCK_WORDS / K::ROW_WORDS).max(1);
+        let block_steps = steps.div_ceil(steps.div_ceil(K::BLOCK_STEPS.max(1)).max(1)).max(1);
+        let most = (ROW_BLOCK_WORDS / (block_steps * K::ROW_WORDS)).min(BLOCK_ROWS);
+        let row_blocks = product.rows().div_ceil(most);
+        let block_rows = product.rows().div_ceil(row_blocks).next_multiple_of(K::ROWS);
         Self { all_rows: product.rows(), block_rows, steps, block_steps }
     }
 
@@ -185,10 +195,14 @@ fn multiply_block<K: Kernel>(
     panels: Range<usize>,
 ) {
     let (row_words, panel_sums) = (rows.len() * K::ROW_WORDS, rows.len() * PANEL);
+    let one_block = plan.block_steps >= plan.steps;
     // A single tile's rows are read once: so are the weights then, from end to end.
-    let chunk_panels = if rows.len() <= K::ROWS { product.finish.together() } else { CHUNK_PANELS };
+    let chunk_panels = match one_block || rows.len() <= K::ROWS {
+        true => product.finish.together(),
+        false => CHUNK_PANELS,
+    };
     BUFFERS.with_borrow_mut(|Buffers { wide, sums }| {
-        let kept = plan.block_steps < plan.steps || product.finish.is_of_pairs();
+        let kept = !one_block || product.finish.is_of_pairs();
         grow(sums, if kept { chunk_panels * panel_sums / 16 } else { 0 });
         let sums = words_of(sums).as_mut_ptr().cast::<f32>();
         for first in panels.clone().step_by(chunk_panels) {
@@ -280,30 +294,53 @@ fn multiply_panel<K: Kernel>(
         let count = K::ROWS.min(rows.end - row);
         let packed = &packed[(row - rows.start) * words..][..count * words];
         let tile = tile(row);
+        ask_for_places(&tile, count);
         with_rows!(count, K::ROWS, R => kernel.tile::<R>(packed, lines, &tile));
+    }
+}
+
+/// Asks for the places of a tile's rows, which are written when all of it is multiplied: written to
+/// while they are still in memory, they would fill the queue of writes.
+fn ask_for_places(tile: &Tile, rows: usize) {
+    const HALF: usize = PANEL / 2;
+    for place in (0..rows).map(|row| tile.out.wrapping_add(row * tile.stride)) {
+        ask_for::<FIRST, _>(place);
+        ask_for::<FIRST, _>(place.wrapping_add(HALF));
     }
 }
 
 /// Asks for lines to be brought to the second-level cache.
 fn prefetch(lines: &[Line]) {
-    #[cfg(target_arch = "x86_64")]
     for line in lines {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>((&raw const *line).cast()) };
+        ask_for::<SECOND, _>(line);
     }
-    #[cfg(target_arch = "aarch64")]
-    for line in lines.iter().filter(|_| cfg!(not(miri))) {
-        let line = &raw const *line;
-        // SAFETY: every processor of this architecture has the instruction, and it changes nothing.
-        unsafe {
-            std::arch::asm!(
-                "prfm pldl2keep, [{line}]",
-                line = in(reg) line,
-                options(readonly, nostack, preserves_flags),
-            );
+}
+
+/// Caches that lines are asked to be brought to.
+const FIRST: usize = 1;
+const SECOND: usize = 2;
+
+/// Asks for what lies at a place to be brought to a cache.
+fn ask_for<const CACHE: usize, T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        match CACHE {
+            FIRST => _mm_prefetch::<_MM_HINT_T0>(place.cast()),
+            _ => _mm_prefetch::<_MM_HINT_T1>(place.cast()),
         }
     }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = lines;
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: every processor of this architecture has the instruction, and it changes nothing.
+    unsafe {
+        std::arch::asm!(
+            "prfm pldl{cache}keep, [{place}]",
+            cache = const CACHE,
+            place = in(reg) place,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
+    let _ = place;
 }

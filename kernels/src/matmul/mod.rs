@@ -54,7 +54,7 @@ use crate::attention::Precision;
 use crate::pages::ask_for_large_pages;
 
 pub(crate) use finish::Finish;
-use gemm::multiply;
+use gemm::{block_steps, multiply};
 use pack::{Line, pack, pack_blocks};
 use plain_blocks::PlainBlocks;
 use product::{Places, Product};
@@ -73,6 +73,8 @@ trait Kernel: Sync {
     const ROW_WORDS: usize;
     /// Lines that a step of a panel takes.
     const LINES: usize;
+    /// Steps whose products are summed before those of other panels are: a block of inputs.
+    const BLOCK_STEPS: usize = block_steps(Self::LINES, Self::ROW_WORDS);
 
     /// Packs `R` rows of activations as [`Kernel::tile`] reads them: mostly word by word, word `w` of
     /// row `r` at `w · R + r`. Inputs past the rows' end are zeros.

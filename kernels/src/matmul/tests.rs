@@ -171,3 +171,29 @@ fn check_rows_alone(weight: &PackedMatrix) {
         }
     }
 }
+
+/// Rounding a row to bytes must not make a number of what is none.
+#[test]
+fn what_is_no_number_shows_in_its_row_alone() {
+    let (rows, inputs) = (66, 512); // so many rows that narrow weights are widened too
+    let mut weights = vec![random_int8(40, inputs)];
+    weights.extend(BLOCKS.map(|form| random_blocks(form, 40, inputs, 8)));
+    for (rows, value) in [(3, f32::NAN), (3, f32::INFINITY), (rows, f32::NAN)] {
+        let clean = spread(rows * inputs, 9);
+        let mut x = clean.clone();
+        x[inputs + 300] = value;
+        for (weight, isa) in
+            weights.iter().flat_map(|w| kernels().into_iter().map(move |isa| (w, isa)))
+        {
+            let [out, wanted] = [&x, &clean].map(|x| product(isa, weight, x, None));
+            for (i, (got, wanted)) in out.iter().zip(wanted).enumerate() {
+                let right = if i / 40 == 1 { !got.is_finite() } else { *got == wanted };
+                assert!(
+                    right,
+                    "{isa:?} {:?}: {got} for {value} at {i} of {rows} rows",
+                    weight.form
+                );
+            }
+        }
+    }
+}

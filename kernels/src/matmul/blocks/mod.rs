@@ -89,14 +89,14 @@ pub(super) fn pack_rows<B: Blocks, const R: usize>(rows: [&[f32]; R], packed: &m
 pub(super) fn round<const N: usize>(values: &[f32; N]) -> ([i8; N], f32) {
     // Adding and taking away 1.5 · 2²³ rounds to the nearest integer, to the even one of two.
     const ROUND: f32 = 12_582_912.0;
-    let mut largest = [0.0f32; 16];
+    let mut largest = [0u32; 16];
     for values in values.as_chunks::<16>().0 {
         for (largest, value) in largest.iter_mut().zip(values) {
-            let size = value.abs();
-            *largest = if size > *largest { size } else { *largest };
+            // As bits, for what is no number is larger than any: its row's outputs are none either.
+            *largest = value.abs().to_bits().max(*largest);
         }
     }
-    let largest = largest.into_iter().fold(0.0, f32::max);
+    let largest = f32::from_bits(largest.into_iter().fold(0, u32::max));
     let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     let mut bytes = [0; N];
     for (byte, value) in bytes.iter_mut().zip(values) {
