@@ -18,6 +18,7 @@ mod mapped;
 mod matmul;
 mod norm;
 mod pages;
+mod prefetch;
 mod rotary;
 mod rows;
 mod simd;

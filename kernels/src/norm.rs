@@ -35,6 +35,21 @@ impl RmsNorm {
         .reshape(x.shape())
     }
 
+    /// The weight as [`normalise_row`] takes it, for rows so wide.
+    ///
+    /// # Errors
+    /// When the width is another.
+    pub(crate) fn weight_of(&self, width: usize) -> Result<Tensor> {
+        if self.weight.dims() != [width] {
+            candle_core::bail!("a norm over {:?} cannot take rows of {width}", self.weight.dims());
+        }
+        self.weight.to_dtype(DType::F32)?.contiguous()
+    }
+
+    pub(crate) fn eps(&self) -> f64 {
+        self.eps
+    }
+
     /// `residual`, of the shape of `x`, and on it what [`Self::forward`] gives.
     ///
     /// # Errors
@@ -118,11 +133,17 @@ fn normalise(
     let added = residual.map(lock);
     let added = residual.zip(added.as_ref()).map(|(x, values)| rows_of(x, values)).transpose()?;
     filled(x.dims(), |row, to| {
+        rows.ask_after(row);
         run(Normalise { row: rows.get(row), weight, bias, eps: eps as f32, to });
         if let Some(added) = added {
             to.iter_mut().zip(added.get(row)).for_each(|(to, x)| *to += x);
         }
     })
+}
+
+/// [`RmsNorm`] of one row.
+pub(crate) fn normalise_row(row: &[f32], weight: &[f32], eps: f64, to: &mut [f32]) {
+    run(Normalise { row, weight, bias: None, eps: eps as f32, to });
 }
 
 /// One row.

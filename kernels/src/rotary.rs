@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "the loops are compiled for the registers at hand")]
 
 use crate::cpu::{is_f32_on_cpu, values_of};
+use crate::norm::{RmsNorm, normalise_row};
 use crate::rows::{filled, lock, readable, rows_of};
 use crate::simd::{Lanes, Task, run};
 use candle_core::{DType, Result, Tensor};
@@ -52,20 +53,39 @@ impl RotaryTable {
     /// # Errors
     /// When the lengths differ, or a head has fewer channels than are to be turned.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let rotated = self.fit(x)?;
+        if let (Some(x), true) = (readable(x)?, is_f32_on_cpu(&self.cos)) {
+            return self.apply_on_cpu(None, &x);
+        }
+        let turned = self.turn(&x.narrow(2, 0, rotated)?)?;
+        let d = x.dim(2)?;
+        if rotated == d {
+            return Ok(turned);
+        }
+        Tensor::cat(&[&turned, &x.narrow(2, rotated, d - rotated)?], 2)
+    }
+
+    /// [`Self::apply`] to what `norm` makes of each head's row.
+    ///
+    /// # Errors
+    /// As [`Self::apply`], and when the norm is not over a head's channels.
+    pub fn apply_to_normed(&self, norm: &RmsNorm, x: &Tensor) -> Result<Tensor> {
+        self.fit(x)?;
+        match (readable(x)?, is_f32_on_cpu(&self.cos)) {
+            (Some(x), true) => self.apply_on_cpu(Some(norm), &x),
+            _ => self.apply(&norm.forward(x)?),
+        }
+    }
+
+    /// Channels that are turned of heads `(heads, length, d)`.
+    fn fit(&self, x: &Tensor) -> Result<usize> {
         let (_, length, d) = x.dims3()?;
         let rotated = 2 * self.cos.dim(1)?;
         if self.cos.dim(0)? != length || rotated > d {
             let (table, found) = (self.cos.dims(), x.dims());
             candle_core::bail!("angles {table:?} don't fit heads {found:?}");
         }
-        if let (Some(x), true) = (readable(x)?, is_f32_on_cpu(&self.cos)) {
-            return self.apply_on_cpu(&x);
-        }
-        let turned = self.turn(&x.narrow(2, 0, rotated)?)?;
-        if rotated == d {
-            return Ok(turned);
-        }
-        Tensor::cat(&[&turned, &x.narrow(2, rotated, d - rotated)?], 2)
+        Ok(rotated)
     }
 
     fn turn(&self, x: &Tensor) -> Result<Tensor> {
@@ -80,27 +100,35 @@ impl RotaryTable {
         turned.squeeze(0)?.to_dtype(x.dtype())
     }
 
-    fn apply_on_cpu(&self, x: &Tensor) -> Result<Tensor> {
+    fn apply_on_cpu(&self, norm: Option<&RmsNorm>, x: &Tensor) -> Result<Tensor> {
         let pairs = self.cos.dim(1)?;
         let (cos, sin) = (values_of(&self.cos), values_of(&self.sin));
         let (cos, sin) = (cos.since_first()?, sin.since_first()?);
+        let weight = norm.map(|norm| norm.weight_of(x.dim(2)?)).transpose()?;
+        let weight = weight.as_ref().map(values_of);
+        let weight = weight.as_ref().map(|values| values.since_first()).transpose()?;
+        let norm = weight.zip(norm.map(RmsNorm::eps));
         let values = lock(x);
         let rows = rows_of(x, &values)?;
         filled(x.dims(), |row, to| {
+            rows.ask_after(row);
+            match norm {
+                Some((weight, eps)) => normalise_row(rows.get(row), weight, eps, to),
+                None => to.copy_from_slice(rows.get(row)),
+            }
             let angles = rows.in_group(row) * pairs..(rows.in_group(row) + 1) * pairs;
             let (cos, sin) = (&cos[angles.clone()], &sin[angles]);
-            run(Turn { row: rows.get(row), cos, sin, layout: self.layout, to });
+            run(Turn { row: to, cos, sin, layout: self.layout });
         })
     }
 }
 
-/// One row of one head.
+/// One row of one head, turned where it lies.
 struct Turn<'a> {
-    row: &'a [f32],
+    row: &'a mut [f32],
     cos: &'a [f32],
     sin: &'a [f32],
     layout: RotaryLayout,
-    to: &'a mut [f32],
 }
 
 impl Task for Turn<'_> {
@@ -109,22 +137,18 @@ impl Task for Turn<'_> {
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
         let pairs = self.cos.len();
-        let (row, rest) = self.row.split_at(2 * pairs);
-        let (to, to_rest) = self.to.split_at_mut(2 * pairs);
-        to_rest.copy_from_slice(rest);
+        let row = &mut self.row[..2 * pairs];
         let angles = self.cos.iter().zip(self.sin);
         match self.layout {
             RotaryLayout::Interleaved => {
-                let pairs = row.as_chunks::<2>().0.iter().zip(to.as_chunks_mut::<2>().0);
-                for (([a, b], to), (cos, sin)) in pairs.zip(angles) {
-                    *to = [a * cos - b * sin, b * cos + a * sin];
+                for ([a, b], (cos, sin)) in row.as_chunks_mut::<2>().0.iter_mut().zip(angles) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
                 }
             }
             RotaryLayout::HalfSplit => {
-                let ((a, b), (to_a, to_b)) = (row.split_at(pairs), to.split_at_mut(pairs));
-                let pairs = a.iter().zip(b).zip(to_a.iter_mut().zip(to_b));
-                for (((a, b), (to_a, to_b)), (cos, sin)) in pairs.zip(angles) {
-                    (*to_a, *to_b) = (a * cos - b * sin, b * cos + a * sin);
+                let (a, b) = row.split_at_mut(pairs);
+                for ((a, b), (cos, sin)) in a.iter_mut().zip(b).zip(angles) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
                 }
             }
         }

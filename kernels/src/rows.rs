@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "results are not written twice")]
 
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
+use crate::prefetch::{FIRST, ask_for};
 use crate::team::each_part;
 use candle_core::{Device, Result, Storage, Tensor};
 use std::mem::MaybeUninit;
@@ -28,6 +29,21 @@ impl<'a> Rows<'a> {
     pub(crate) fn get(&self, row: usize) -> &'a [f32] {
         let start = row / self.group * self.strides[1] + row % self.group * self.strides[0];
         &self.values[start..start + self.width]
+    }
+
+    /// Asks for a short row that comes after row number `row`: short rows that do not lie one after
+    /// the other are not read ahead by the processor.
+    #[inline(always)]
+    pub(crate) fn ask_after(&self, row: usize) {
+        const AHEAD: usize = 6;
+        const SHORT: usize = 256;
+        if self.width <= SHORT && self.strides[0] != self.width {
+            let row = row + AHEAD;
+            let start = row / self.group * self.strides[1] + row % self.group * self.strides[0];
+            for line in (0..self.width).step_by(16) {
+                ask_for::<FIRST, _>(self.values.as_ptr().wrapping_add(start + line));
+            }
+        }
     }
 
     /// The number of `row` within its group.

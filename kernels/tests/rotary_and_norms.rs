@@ -53,6 +53,26 @@ proptest! {
         assert_near(&turned, &wanted);
     }
 
+    /// Heads as they lie in a fused projection, and one after the other.
+    #[test]
+    fn turning_what_is_normalised_is_the_same_at_once(
+        heads in 1usize..4, length in 1usize..9, pairs in 1usize..20, rest in 0usize..4,
+        interleaved in any::<bool>(), seed in 0u64..1000,
+    ) {
+        let d = 2 * pairs + rest;
+        let x = tensor(&spread(heads * length * d, seed), &[length, heads, d]).transpose(0, 1).unwrap();
+        let norm = RmsNorm::new(tensor(&spread(d, seed + 1), &[d]), 1e-5);
+        let angles = tensor(&spread(length * pairs, seed + 2), &[length, pairs]);
+        let layout = if interleaved { RotaryLayout::Interleaved } else { RotaryLayout::HalfSplit };
+        let table = RotaryTable::new(&angles, layout, DType::F32).unwrap();
+        let wanted = flat(&table.apply(&norm.forward(&x).unwrap()).unwrap());
+        for x in [&x, &x.contiguous().unwrap()] {
+            prop_assert_eq!(flat(&table.apply_to_normed(&norm, x).unwrap()), wanted.clone());
+        }
+        let wider = RmsNorm::new(tensor(&spread(d + 1, seed), &[d + 1]), 1e-5);
+        prop_assert!(table.apply_to_normed(&wider, &x).is_err());
+    }
+
     #[test]
     fn norms_equal_their_definitions(rows in 1usize..4, width in 1usize..40, seed in 0u64..1000) {
         let (x, w, b) = (spread(rows * width, seed), spread(width, seed + 1), spread(width, seed + 2));

@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::pack::{Line, words_of};
 use super::product::Product;
 use super::{Kernel, PANEL, Tile};
+use crate::prefetch::{FIRST, SECOND, ask_for};
 use crate::team::{each, each_part};
 
 /// Lines of a panel in a block of inputs: 33 KiB, so that it stays in a first-level cache of 48.
@@ -314,33 +315,4 @@ fn prefetch(lines: &[Line]) {
     for line in lines {
         ask_for::<SECOND, _>(line);
     }
-}
-
-/// Caches that lines are asked to be brought to.
-const FIRST: usize = 1;
-const SECOND: usize = 2;
-
-/// Asks for what lies at a place to be brought to a cache.
-fn ask_for<const CACHE: usize, T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every processor of this architecture has the instruction, and it reads nothing.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-        match CACHE {
-            FIRST => _mm_prefetch::<_MM_HINT_T0>(place.cast()),
-            _ => _mm_prefetch::<_MM_HINT_T1>(place.cast()),
-        }
-    }
-    #[cfg(all(target_arch = "aarch64", not(miri)))]
-    // SAFETY: every processor of this architecture has the instruction, and it changes nothing.
-    unsafe {
-        std::arch::asm!(
-            "prfm pldl{cache}keep, [{place}]",
-            cache = const CACHE,
-            place = in(reg) place,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
-    #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", not(miri)))))]
-    let _ = place;
 }

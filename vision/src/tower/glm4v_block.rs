@@ -77,11 +77,13 @@ impl Attention {
 
     /// What `proj` is to be applied to.
     fn forward(&self, x: &Tensor, rotary: &RotaryTable, segments: &[usize]) -> Result<Tensor> {
-        let [mut q, mut k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, patches, d)
-        if let Some((q_norm, k_norm)) = &self.head_norms {
-            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
-        }
-        let (q, k) = (rotary.apply(&q)?, rotary.apply(&k)?);
+        let [q, k, v] = split_heads(&self.qkv.forward(x)?, self.heads)?; // (heads, patches, d)
+        let (q, k) = match &self.head_norms {
+            Some((q_norm, k_norm)) => {
+                (rotary.apply_to_normed(q_norm, &q)?, rotary.apply_to_normed(k_norm, &k)?)
+            }
+            None => (rotary.apply(&q)?, rotary.apply(&k)?),
+        };
         let mut outputs = Vec::with_capacity(segments.len());
         let mut start = 0;
         for &length in segments {
