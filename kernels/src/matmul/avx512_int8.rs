@@ -64,7 +64,7 @@ fn pack<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     }
 }
 
-/// Values as signed bytes, what a byte of 1 stands for, and the sum of the bytes.
+/// Writes values as signed bytes; gives what a byte of 1 stands for, and the sum of the bytes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 fn round(values: &[f32; STEP], words: &mut [__m512i; WORDS / 16]) -> (f32, i32) {
