@@ -40,10 +40,7 @@ impl RmsNorm {
     /// # Errors
     /// When the width is another.
     pub(crate) fn weight_of(&self, width: usize) -> Result<Tensor> {
-        if self.weight.dims() != [width] {
-            candle_core::bail!("a norm over {:?} cannot take rows of {width}", self.weight.dims());
-        }
-        self.weight.to_dtype(DType::F32)?.contiguous()
+        of_width(&self.weight, width)
     }
 
     pub(crate) fn eps(&self) -> f64 {
@@ -110,6 +107,14 @@ fn both_readable(a: &Tensor, b: &Tensor) -> Result<Option<(Tensor, Tensor)>> {
     Ok(if fit { readable(a)?.zip(readable(b)?) } else { None })
 }
 
+/// A weight or bias in f32, its values side by side, for rows so wide.
+fn of_width(weight: &Tensor, width: usize) -> Result<Tensor> {
+    if weight.dims() != [width] {
+        candle_core::bail!("a norm over {:?} cannot take rows of {width}", weight.dims());
+    }
+    weight.to_dtype(DType::F32)?.contiguous()
+}
+
 /// Normalises the rows of a readable tensor; with a bias, about their mean. A `residual` of the same
 /// shape is added.
 fn normalise(
@@ -120,11 +125,8 @@ fn normalise(
     residual: Option<&Tensor>,
 ) -> Result<Tensor> {
     let width = x.dims().last().copied().unwrap_or_default();
-    if weight.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
-        candle_core::bail!("a norm over {:?} cannot take {:?}", weight.dims(), x.dims());
-    }
-    let f32_values = |x: &Tensor| x.to_dtype(DType::F32)?.contiguous();
-    let (weight, bias) = (f32_values(weight)?, bias.map(f32_values).transpose()?);
+    let weight = of_width(weight, width)?;
+    let bias = bias.map(|bias| of_width(bias, width)).transpose()?;
     let (weight, bias) = (values_of(&weight), bias.as_ref().map(values_of));
     let weight = weight.since_first()?;
     let bias = bias.as_ref().map(|bias| bias.since_first()).transpose()?;

@@ -65,7 +65,8 @@ impl RotaryTable {
         Tensor::cat(&[&turned, &x.narrow(2, rotated, d - rotated)?], 2)
     }
 
-    /// [`Self::apply`] to what `norm` makes of each head's row.
+    /// [`Self::apply`] to what `norm`, over `d` channels, makes of each row of `x` `(heads, length, d)`,
+    /// at once. The result has the shape and type of `x`.
     ///
     /// # Errors
     /// As [`Self::apply`], and when the norm is not over a head's channels.

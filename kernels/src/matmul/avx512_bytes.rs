@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use super::avx512_blocks::Vectors;
 use super::avx512_int8::Avx512Int8;
 use super::blocks::{Block, Q6K, ROW_BLOCK, SuperBlock};
-use super::gemm::grow;
+use super::gemm::{LONG_BLOCK, grow};
 use super::int8;
 use super::pack::Line;
 use super::{Kernel, Tile};
@@ -47,8 +47,8 @@ impl<B: Narrow> Kernel for Avx512Bytes<B> {
     const STEP: usize = int8::STEP;
     const ROW_WORDS: usize = int8::ROW_WORDS;
     const LINES: usize = int8::STEP / B::STEP * B::LINES;
-    // Fewer than bytes that are not made anew for each block of rows: so it has more rows.
-    const BLOCK_STEPS: usize = 8;
+    // Half as many as bytes that are not made anew for each block of rows: so it has more rows.
+    const BLOCK_STEPS: usize = LONG_BLOCK / int8::STEP / 2;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         self.0.pack(rows, packed);

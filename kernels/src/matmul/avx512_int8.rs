@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::avx512::write;
 use super::avx512_pack::{interleave, scale_of};
+use super::gemm::LONG_BLOCK;
 use super::int8::{LINES, ROW_WORDS, STEP, WORDS};
 use super::pack::Line;
 use super::{Kernel, Tile};
@@ -25,7 +26,7 @@ impl Kernel for Avx512Int8 {
     const ROW_WORDS: usize = ROW_WORDS;
     const LINES: usize = LINES;
     // A tile's 24 dot products a word hide what its two lines take from the second-level cache.
-    const BLOCK_STEPS: usize = 16;
+    const BLOCK_STEPS: usize = LONG_BLOCK / STEP;
 
     fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
         // SAFETY: the value exists, so the instructions were detected.

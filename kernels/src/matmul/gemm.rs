@@ -17,6 +17,9 @@ use crate::team::{each, each_part};
 const BLOCK_LINES: usize = 528;
 /// Words of a packed row in a block of inputs.
 const BLOCK_WORDS: usize = 320;
+/// Inputs of a long block, for kernels that read a panel's block from the second-level cache fast enough:
+/// sums are then written and read again less often.
+pub(super) const LONG_BLOCK: usize = 4096;
 /// Words of packed rows in a block: 832 KiB, so that it stays in a second-level cache of 1 MiB.
 const ROW_BLOCK_WORDS: usize = 208 << 10;
 /// Rows in a block.
@@ -51,10 +54,14 @@ thread_local! {
     static PACKED_ROWS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Steps in a block of inputs, for kernels that want a panel's block in the first-level cache.
+/// Steps in a block of inputs, for kernels that want a panel's block in the first-level cache: at
+/// least one.
 pub(super) const fn block_steps(lines: usize, row_words: usize) -> usize {
-    let (by_lines, by_words) = (BLOCK_LINES / lines, BLOCK_WORDS / row_words);
-    if by_lines < by_words { by_lines } else { by_words }
+    match (BLOCK_LINES / lines, BLOCK_WORDS / row_words) {
+        (0, _) | (_, 0) => 1,
+        (by_lines, by_words) if by_lines < by_words => by_lines,
+        (_, by_words) => by_words,
+    }
 }
 
 /// Computes a product with a kernel for the weight's form.
@@ -129,7 +136,8 @@ impl Plan {
         let steps = product.inputs().div_ceil(K::STEP);
         // However many rows there are: where sums begin anew decides how they round, and a row's
         // outputs must not depend on the rows beside it.
-        let block_steps = steps.div_ceil(steps.div_ceil(K::BLOCK_STEPS.max(1)).max(1)).max(1);
+        let blocks = steps.div_ceil(K::BLOCK_STEPS).max(1);
+        let block_steps = steps.div_ceil(blocks).max(1); // without inputs, of none
         let most = (ROW_BLOCK_WORDS / (block_steps * K::ROW_WORDS)).min(BLOCK_ROWS);
         let row_blocks = product.rows().div_ceil(most);
         let block_rows = product.rows().div_ceil(row_blocks).next_multiple_of(K::ROWS);

@@ -73,7 +73,7 @@ trait Kernel: Sync {
     const ROW_WORDS: usize;
     /// Lines that a step of a panel takes.
     const LINES: usize;
-    /// Steps whose products are summed before those of other panels are: a block of inputs.
+    /// The most steps whose products are summed before those of other panels are: a block of inputs.
     const BLOCK_STEPS: usize = block_steps(Self::LINES, Self::ROW_WORDS);
 
     /// Packs `R` rows of activations as [`Kernel::tile`] reads them: mostly word by word, word `w` of
