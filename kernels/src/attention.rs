@@ -68,8 +68,8 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Mask) -> Result<Tenso
 }
 
 /// [`attention`] whose operands may be rounded. In [`Precision::Bf16`] queries, keys, values and
-/// weights are each off by at most 2⁻⁹ of themselves, weights by 1.1 · 10⁻⁴ more. With that an output
-/// is off by at most 2⁻⁸ · (2 · s + 1.1) of the largest value, where `s` is the largest of the sums of
+/// weights are each off by at most 2⁻⁸ of themselves, weights by 1.1 · 10⁻⁴ more. With that an output
+/// is off by at most 2⁻⁷ · (2 · s + 1.6) of the largest value, where `s` is the largest of the sums of
 /// `|q · k| / √d`. In [`Precision::Bytes`] queries and keys are instead off by at most 1/254 of the
 /// largest channel of their row.
 ///

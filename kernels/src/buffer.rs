@@ -66,19 +66,26 @@ impl DerefMut for Buffer {
 }
 
 /// A place that threads write to, each its own part of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared(*mut f32, usize);
+pub(crate) struct Shared<T>(*mut T, usize);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: `part` hands the duty to keep parts apart to its callers.
 #[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
-unsafe impl Send for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 #[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     /// Shares `values`, which must outlive every use.
-    pub(crate) fn new(values: &mut [f32]) -> Self {
+    pub(crate) fn new(values: &mut [T]) -> Self {
         Self(values.as_mut_ptr(), values.len())
     }
 
@@ -87,7 +94,7 @@ impl Shared {
     /// # Safety
     /// No two parts that overlap may be in use at the same time, and none after the values are gone.
     #[allow(unsafe_code, reason = "threads fill interleaved parts of one result")]
-    pub(crate) unsafe fn part<'a>(self, start: usize, length: usize) -> &'a mut [f32] {
+    pub(crate) unsafe fn part<'a>(self, start: usize, length: usize) -> &'a mut [T] {
         assert!(start <= self.1 && length <= self.1 - start, "a part lies outside the whole");
         // SAFETY: the part lies inside; the caller keeps parts apart and the values alive.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), length) }

@@ -39,4 +39,5 @@ pub use linear::Linear;
 pub use mapped::MappedFile;
 pub use norm::{LayerNorm, RmsNorm};
 pub use rotary::{RotaryLayout, RotaryTable};
+pub use rows::copy_rows;
 pub use trace::Trace;

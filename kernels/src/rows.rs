@@ -5,7 +5,7 @@
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use crate::prefetch::{FIRST, ask_for};
 use crate::team::each_part;
-use candle_core::{Device, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Storage, Tensor};
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
@@ -115,4 +115,61 @@ fn zeroed(places: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     }
     // SAFETY: every place has been written just now, and `MaybeUninit<f32>` is laid out as `f32`.
     unsafe { &mut *(std::ptr::from_mut(places) as *mut [f32]) }
+}
+
+/// Copies rows `(heads, rows, width)` into `to` `(heads, capacity, width)`, from row `at` of each
+/// head on.
+///
+/// # Errors
+/// When the rows don't fit, or their type or device is another.
+pub fn copy_rows(rows: &Tensor, to: &Tensor, at: usize) -> Result<()> {
+    let whole_rows = rows.rank() == 3 && rows.stride().last() == Some(&1);
+    if !(is_f32_on_cpu(rows) && is_f32_on_cpu(to) && whole_rows && to.is_contiguous()) {
+        return to.slice_set(&rows.contiguous()?, 1, at);
+    }
+    to.inplace_op2(rows, &CopyRows { at })
+}
+
+struct CopyRows {
+    at: usize,
+}
+
+impl InplaceOp2 for CopyRows {
+    fn name(&self) -> &'static str {
+        "copy-rows"
+    }
+
+    fn cpu_fwd(
+        &self,
+        to: &mut CpuStorage,
+        to_layout: &Layout,
+        from: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<()> {
+        let (CpuStorage::F32(to), CpuStorage::F32(from)) = (to, from) else {
+            candle_core::bail!("expected rows of f32")
+        };
+        let ((heads, count, width), (to_heads, capacity, to_width)) =
+            (layout.shape().dims3()?, to_layout.shape().dims3()?);
+        if (heads, width) != (to_heads, to_width) || capacity.saturating_sub(self.at) < count {
+            let (dims, at) = (layout.dims(), self.at);
+            candle_core::bail!("rows {dims:?} don't fit into {:?} from {at} on", to_layout.dims());
+        }
+        let from = from.get(layout.start_offset()..).unwrap_or_default();
+        let copy = |head: usize, to: &mut [f32]| {
+            let rows = to[self.at * width..][..count * width].chunks_exact_mut(width.max(1));
+            for (row, to) in rows.enumerate() {
+                let start = head * layout.stride()[0] + row * layout.stride()[1];
+                to.copy_from_slice(&from[start..start + width]);
+            }
+        };
+        let head_size = capacity * width;
+        let to = &mut to[to_layout.start_offset()..][..heads * head_size];
+        if heads * count * width > TASK {
+            each_part(to, head_size, copy);
+        } else if head_size > 0 {
+            to.chunks_exact_mut(head_size).enumerate().for_each(|(head, to)| copy(head, to));
+        }
+        Ok(())
+    }
 }

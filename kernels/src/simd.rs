@@ -113,6 +113,23 @@ pub(crate) trait Lanes: Copy + 'static {
         unsafe { pairs_one_by_one(self, next) }
     }
 
+    /// The values of `self` and `next` rounded to bf16, those of one lane in its bits, the first in
+    /// the low half.
+    #[inline(always)]
+    unsafe fn pairs_across(self, next: Self) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { pairs_across_one_by_one(self, next) }
+    }
+
+    /// The values of four registers, one after the other, rounded to whole numbers, ties to even, as
+    /// bytes, four neighbours in the bits of each lane, the first the lowest; the highest bit of each
+    /// byte is turned where `unsigned`, which adds 128. Values must lie within ±127.
+    #[inline(always)]
+    unsafe fn bytes(values: [Self; 4], unsigned: bool) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { bytes_one_by_one(values, unsigned) }
+    }
+
     /// `sum` and the products of both halves of the [`Self::pairs`] in `self` and `other`.
     #[inline(always)]
     unsafe fn dot_pairs(self, other: Self, sum: Self) -> Self {
@@ -180,6 +197,42 @@ unsafe fn pairs_one_by_one<L: Lanes>(low: L, high: L) -> L {
             *pair = bf16_pair(value(2 * i), value(2 * i + 1));
         }
         L::load(pairs.as_ptr())
+    }
+}
+
+/// [`Lanes::pairs_across`] without an instruction for it.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn pairs_across_one_by_one<L: Lanes>(low: L, high: L) -> L {
+    // SAFETY: the caller's promise; the array has room for the widest register.
+    unsafe {
+        let (mut pairs, high) = (low.to_array(), high.to_array());
+        for (pair, high) in pairs.iter_mut().zip(high) {
+            *pair = bf16_pair(*pair, high);
+        }
+        L::load(pairs.as_ptr())
+    }
+}
+
+/// [`Lanes::bytes`] without instructions for it.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn bytes_one_by_one<L: Lanes>(values: [L; 4], unsigned: bool) -> L {
+    let flipped = if unsigned { 0x80 } else { 0 };
+    // SAFETY: the caller's promise; the array has room for the widest register.
+    unsafe {
+        let values = values.map(|register| register.round().to_array());
+        let byte = |i: usize| (values[i / L::COUNT][i % L::COUNT] as i8).cast_unsigned() ^ flipped;
+        let mut words = [0.0; MOST_LANES];
+        for (i, word) in words.iter_mut().take(L::COUNT).enumerate() {
+            let bytes = std::array::from_fn(|part| byte(4 * i + part));
+            *word = f32::from_bits(u32::from_le_bytes(bytes));
+        }
+        L::load(words.as_ptr())
     }
 }
 

@@ -14,9 +14,14 @@ use crate::buffer::{Buffer, Shared};
 use crate::simd::{LOG2_E, Lanes, Level, MOST_LANES, Task, run_at};
 use crate::team::{each, each_part};
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
 /// Rows, each a query of one head, that go through the keys together.
 const ROWS: usize = 96;
+/// Rows whose largest scores are looked for before any of them is weighed: finding one across a
+/// register takes long, and the next row need not wait for it.
+const ROWS_TOGETHER: usize = 6;
 
 /// Heads in memory; the channels of a row lie side by side.
 #[derive(Clone, Copy)]
@@ -84,25 +89,40 @@ impl Problem<'_> {
 /// Computes attention with operands of one format and registers of one kind into
 /// `(queries, heads · d)`.
 pub(super) fn attend<F: KeyFormat>(problem: &Problem<'_>, level: Level) -> Vec<f32> {
-    let mut output = vec![0.0; problem.queries * problem.heads * problem.d];
-    if output.is_empty() || problem.keys == 0 {
-        return output;
+    let count = problem.queries * problem.heads * problem.d;
+    if count == 0 || problem.keys == 0 {
+        return vec![0.0; count];
     }
-    let shared = Shared::new(&mut output);
+    let mut output = Vec::with_capacity(count);
+    let shared = Shared::new(&mut output.spare_capacity_mut()[..count]);
     if F::IS_F32 && problem.queries <= direct::QUERIES && problem.d.is_multiple_of(MOST_LANES) {
         let tasks = direct::tasks(problem);
         each(problem.kv_heads * tasks, |i| {
             let (kv_head, task) = (i / tasks, i % tasks);
             run_at(level, Direct { problem, kv_head, task, output: shared });
         });
-        return output;
+    } else {
+        each(problem.kv_heads, |kv_head| attend_group::<F>(problem, level, kv_head, shared));
     }
-    each(problem.kv_heads, |kv_head| attend_group::<F>(problem, level, kv_head, shared));
+    // SAFETY: the capacity is there, and every head of every query is written by one of the tasks.
+    unsafe { output.set_len(count) };
     output
 }
 
+/// Where attended rows are written to, `(queries, heads · d)`.
+pub(super) type Output = Shared<MaybeUninit<f32>>;
+
+/// Writes the weighted values of a row, divided by the weights' total.
+#[inline(always)]
+pub(super) fn write_row(to: &mut [MaybeUninit<f32>], sums: &[f32], total: f32) {
+    let share = 1.0 / total;
+    for (to, sum) in to.iter_mut().zip(sums) {
+        to.write(sum * share);
+    }
+}
+
 /// All query heads of one key-value head.
-fn attend_group<F: KeyFormat>(problem: &Problem<'_>, level: Level, kv_head: usize, output: Shared) {
+fn attend_group<F: KeyFormat>(problem: &Problem<'_>, level: Level, kv_head: usize, output: Output) {
     let queries = (ROWS / problem.group()).max(1);
     let chunk = |first: usize, packed| Chunk {
         problem,
@@ -135,7 +155,7 @@ struct Chunk<'a, F> {
     queries: usize,
     /// All blocks, or none: then they are packed one by one.
     packed: Option<&'a [f32]>,
-    output: Shared,
+    output: Output,
     format: PhantomData<F>,
 }
 
@@ -152,7 +172,8 @@ impl<F: KeyFormat> Task for Chunk<'_, F> {
         let mut queries = Buffer::take(room * words);
         let mut state = State::new::<F::Values>(rows, room, padded_d);
         let mut own = Buffer::take(if self.packed.is_none() { block_size } else { 0 });
-        self.gather_queries(&mut queries);
+        // SAFETY: the caller's promise.
+        unsafe { self.gather_queries::<L>(&mut queries) };
         queries[rows * words..].fill(0.0);
         let seen = problem.seen(self.first + self.queries - 1);
         for block in 0..seen.div_ceil(F::Values::BLOCK) {
@@ -182,20 +203,22 @@ pub(super) struct State {
     pub(super) sums: Buffer,
     /// The largest score, in units of log 2.
     largest: Buffer,
-    /// The weights' total.
+    /// The total of the weights as they are kept: what rounding does to all alike is no error then.
     pub(super) totals: Buffer,
 }
 
 impl<F: KeyFormat> Chunk<'_, F> {
     /// Queries by row, a query's heads one after another, scaled for scores in units of log 2.
     #[inline(always)]
-    fn gather_queries(&self, to: &mut [f32]) {
+    unsafe fn gather_queries<L: Lanes>(&self, to: &mut [f32]) {
         let (d, group) = (self.problem.d, self.problem.group());
         let scale = LOG2_E / (d as f32).sqrt();
         let rows = to.chunks_exact_mut(self.problem.row_words::<F>());
         for (row, to) in rows.take(self.queries * group).enumerate() {
             let head = self.kv_head * group + row % group;
-            F::query(self.problem.q.row(head, self.first + row / group, d), scale, to);
+            let query = self.problem.q.row(head, self.first + row / group, d);
+            // SAFETY: the caller's promise.
+            unsafe { F::query::<L>(query, scale, to) };
         }
     }
 
@@ -234,11 +257,9 @@ impl<F: KeyFormat> Chunk<'_, F> {
             // panel has `words` rows, and a block's keys are a multiple of a panel's.
             unsafe { scores.run::<L, F>(left, right, result) };
         }
-        for row in first_row..rows {
-            let seen = (problem.seen(self.first + row / group) - start).min(count);
-            // SAFETY: the caller's promise.
-            unsafe { state.weigh::<L, F::Values>(row, seen, count, padded_d) };
-        }
+        let seen = |row: usize| (problem.seen(self.first + row / group) - start).min(count);
+        // SAFETY: the caller's promise.
+        unsafe { state.weigh::<L, F::Values>(first_row..rows, seen, count, padded_d) };
         let left = state.scores[first_row * size..].as_ptr();
         for column in (0..padded_d).step_by(panel) {
             let product = Product {
@@ -266,10 +287,7 @@ impl<F: KeyFormat> Chunk<'_, F> {
             // SAFETY: every query of every head is in one chunk alone, and `attend` keeps the
             // output alive until all chunks are done.
             let to = unsafe { self.output.part((query * heads + head) * d, d) };
-            let share = 1.0 / state.totals[row];
-            for (to, sum) in to.iter_mut().zip(&state.sums[row * padded_d..]) {
-                *to = sum * share;
-            }
+            write_row(to, &state.sums[row * padded_d..], state.totals[row]);
         }
     }
 }
@@ -287,40 +305,77 @@ impl State {
         }
     }
 
-    /// Turns the first `seen` of `count` scores of a row into weights relative to the largest score
-    /// so far, and the others into zeros.
+    /// Turns the first `seen` of `count` scores of each row into weights relative to the largest
+    /// score so far, and the others into zeros.
     #[inline(always)]
     pub(super) unsafe fn weigh<L: Lanes, F: ValueFormat>(
         &mut self,
-        row: usize,
-        seen: usize,
+        rows: Range<usize>,
+        seen: impl Fn(usize) -> usize,
         count: usize,
+        padded_d: usize,
+    ) {
+        for first in rows.clone().step_by(ROWS_TOGETHER) {
+            let rows = first..rows.end.min(first + ROWS_TOGETHER);
+            let mut largest = [0.0; ROWS_TOGETHER];
+            // SAFETY: the caller's promise.
+            unsafe {
+                for (largest, row) in largest.iter_mut().zip(rows.clone()) {
+                    *largest = self.largest_of::<L, F>(row, seen(row));
+                }
+                for (largest, row) in largest.into_iter().zip(rows) {
+                    self.weigh_row::<L, F>(row, (seen(row), count), largest, padded_d);
+                }
+            }
+        }
+    }
+
+    /// The largest of the first `seen` scores of a row; fills up what is stored with them.
+    #[inline(always)]
+    unsafe fn largest_of<L: Lanes, F: ValueFormat>(&mut self, row: usize, seen: usize) -> f32 {
+        let scores = &mut self.scores[row * F::BLOCK..(row + 1) * F::BLOCK];
+        let whole = seen.next_multiple_of(L::COUNT * F::VALUES);
+        scores[seen..whole].fill(f32::NEG_INFINITY);
+        // SAFETY: the caller's promise; `whole` is a multiple of a register's values, and so are a
+        // block's keys.
+        unsafe {
+            let mut largest = L::splat(f32::NEG_INFINITY);
+            for i in (0..whole).step_by(L::COUNT) {
+                largest = largest.max(L::load(scores.as_ptr().add(i)));
+            }
+            largest.largest()
+        }
+    }
+
+    /// [`Self::weigh`] for a row whose largest score is known.
+    #[inline(always)]
+    unsafe fn weigh_row<L: Lanes, F: ValueFormat>(
+        &mut self,
+        row: usize,
+        (seen, count): (usize, usize),
+        largest: f32,
         padded_d: usize,
     ) {
         let scores = &mut self.scores[row * F::BLOCK..(row + 1) * F::BLOCK];
         let stored = L::COUNT * F::VALUES;
         let whole = seen.next_multiple_of(stored);
-        scores[seen..whole].fill(f32::NEG_INFINITY);
+        let before = self.largest[row];
+        let now = before.max(largest);
         // SAFETY: the caller's promise; `whole` is a multiple of the values that are stored
         // together, whose words take no more room than they do, and a block's keys are one too; a
         // row of sums is a multiple of the register's values.
         unsafe {
             let scores = scores.as_mut_ptr();
-            let mut largest = L::splat(f32::NEG_INFINITY);
-            for i in (0..whole).step_by(L::COUNT) {
-                largest = largest.max(L::load(scores.add(i)));
-            }
-            let before = self.largest[row];
-            let now = before.max(largest.largest());
             let offset = L::splat(now);
-            let mut total = L::splat(0.0);
+            let (mut total, ones) = (L::splat(0.0), L::splat(F::word(1.0, 1.0)));
             for i in (0..whole).step_by(stored) {
                 let mut weights = [L::splat(0.0); 2];
                 for (j, weight) in weights.iter_mut().take(F::VALUES).enumerate() {
                     *weight = F::exp2(L::load(scores.add(i + j * L::COUNT)).sub(offset));
-                    total = total.add(*weight);
                 }
-                F::store(weights, scores.add(i / F::VALUES));
+                let words = F::words_along(weights);
+                total = F::dot(words, ones, total);
+                words.store(scores.add(i / F::VALUES));
             }
             let words = whole / F::VALUES..F::words(count);
             for word in words {

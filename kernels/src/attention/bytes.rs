@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the loops work on registers")]
 
 use super::format::{Format, KeyFormat, Pairs};
-use crate::simd::Lanes;
+use crate::simd::{Lanes, MOST_LANES};
 
 /// Queries and keys rounded to bytes, four a word, each row scaled to ±127 by its largest value;
 /// weights and values are in bf16. Keys are unsigned, as dot products of bytes want them: their zero
@@ -45,57 +45,71 @@ impl KeyFormat for Bytes {
     type Values = Pairs;
 
     #[inline(always)]
-    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
+    unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {
         let (words, ends) = to.split_at_mut(Self::words(row.len()));
-        let (step, sum) = round(row, 0, words);
-        ends.copy_from_slice(&[step * scale, word((-i32::from(ZERO) * sum).to_ne_bytes())]);
+        // SAFETY: the caller's promise.
+        let (step, sum) = unsafe { round::<L>(row, false, words) };
+        let of_zero = f32::from_bits((-i32::from(ZERO) * sum as i32).cast_unsigned());
+        ends.copy_from_slice(&[step * scale, of_zero]);
     }
 
     #[inline(always)]
-    fn key(row: &[f32], to: &mut [f32]) {
+    unsafe fn key<L: Lanes>(row: &[f32], to: &mut [f32]) {
         let (words, ends) = to.split_at_mut(Self::words(row.len()));
-        let (step, _) = round(row, ZERO, words);
+        // SAFETY: the caller's promise.
+        let (step, _) = unsafe { round::<L>(row, true, words) };
         ends.copy_from_slice(&[step, 0.0]);
     }
 }
 
-/// Four bytes, the first the lowest, as the bits of a value.
+/// Writes values as bytes, as [`Lanes::bytes`] gives them; returns what a byte of 1 stands for, NaN
+/// where a value is NaN or infinite, and the sum of the bytes where they are signed.
+///
+/// # Safety
+/// As for all of [`Lanes`].
 #[inline(always)]
-fn word(bytes: [u8; 4]) -> f32 {
-    f32::from_bits(u32::from_le_bytes(bytes))
+unsafe fn round<L: Lanes>(values: &[f32], unsigned: bool, words: &mut [f32]) -> (f32, f32) {
+    // SAFETY: the caller's promise; four registers are loaded where there are so many values, and
+    // the widest register's words are room for any's.
+    unsafe {
+        let (mut largest, mut odd, mut sums) = (L::splat(0.0), L::splat(0.0), L::splat(0.0));
+        for values in values.chunks(4 * L::COUNT) {
+            for value in registers::<L>(values) {
+                largest = largest.max(value.max(L::splat(0.0).sub(value)));
+                odd = odd.add(value.sub(value)); // NaN but for numbers
+            }
+        }
+        let largest = largest.largest();
+        // Of numbers so small that 127 of them have no whole, nothing is left.
+        let factor = if largest > 127.0 / f32::MAX { 127.0 / largest } else { 0.0 };
+        let ones = L::splat(f32::from_bits(0x0101_0101));
+        for (values, to) in values.chunks(4 * L::COUNT).zip(words.chunks_mut(L::COUNT)) {
+            let scaled = registers::<L>(values).map(|value| value.mul(L::splat(factor)));
+            let bytes = L::bytes(scaled, unsigned);
+            sums = ones.dot_bytes(bytes, sums);
+            match to.len() == L::COUNT {
+                true => bytes.store(to.as_mut_ptr()),
+                false => to.copy_from_slice(&bytes.to_array()[..to.len()]),
+            }
+        }
+        (largest / 127.0 + odd.sum(), sums.integers_to_values().sum())
+    }
 }
 
-/// Writes values as signed bytes, of which some bits are `flipped`; returns what a byte of 1 stands
-/// for, NaN where a value is NaN or infinite, and the sum of the bytes.
+/// Four registers of values, with zeros where there are fewer.
+///
+/// # Safety
+/// As for all of [`Lanes`].
 #[inline(always)]
-fn round(values: &[f32], flipped: u8, words: &mut [f32]) -> (f32, i32) {
-    // Adding it leaves the nearest whole number in the lowest bits, of two the even one.
-    const WHOLE: f32 = 12_582_912.0; // 1.5 · 2²³
-    let (chunks, rest) = values.as_chunks::<16>();
-    let mut largest = [0.0f32; 16];
-    let mut see = |values: &[f32]| {
-        for (largest, value) in largest.iter_mut().zip(values) {
-            let size = value.abs();
-            *largest = if size > *largest { size } else { *largest };
+unsafe fn registers<L: Lanes>(values: &[f32]) -> [L; 4] {
+    // SAFETY: the caller's promise, and there are four registers of values, or room for them.
+    unsafe {
+        let load = |from: *const f32| std::array::from_fn(|i| L::load(from.add(i * L::COUNT)));
+        if values.len() == 4 * L::COUNT {
+            return load(values.as_ptr());
         }
-    };
-    chunks.iter().for_each(|values| see(values));
-    see(rest);
-    let largest = largest.into_iter().fold(0.0, f32::max);
-    // Of numbers so small that 127 of them have no whole, nothing is left.
-    let factor = if largest > 127.0 / f32::MAX { 127.0 / largest } else { 0.0 };
-    let mut sum = 0;
-    let mut odd = false;
-    for (values, words) in values.chunks(16).zip(words.chunks_mut(4)) {
-        let mut bytes = [0u8; 16];
-        for (byte, value) in bytes.iter_mut().zip(values) {
-            *byte = (value * factor + WHOLE).to_bits() as u8;
-            sum += i32::from(byte.cast_signed());
-            odd |= !value.is_finite();
-        }
-        for (to, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
-            *to = word(bytes.map(|byte| byte ^ flipped));
-        }
+        let mut filled = [0.0; 4 * MOST_LANES];
+        filled[..values.len()].copy_from_slice(values);
+        load(filled.as_ptr())
     }
-    (if odd { f32::NAN } else { largest / 127.0 }, sum)
 }

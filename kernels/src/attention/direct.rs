@@ -5,9 +5,9 @@
 
 #![allow(unsafe_code, reason = "the inner loops work on registers")]
 
-use super::blocked::{Kept, Problem, State};
+use super::blocked::{Kept, Output, Problem, State, write_row};
 use super::format::{Single, ValueFormat};
-use crate::buffer::{Buffer, Shared};
+use crate::buffer::Buffer;
 use crate::simd::{LOG2_E, Lanes, Task};
 
 /// The most queries that are taken this way: more than are decoded together, so that a query's
@@ -26,7 +26,7 @@ pub(super) struct Direct<'a> {
     pub(super) kv_head: usize,
     /// Which of the [`tasks`] of a key-value head this is.
     pub(super) task: usize,
-    pub(super) output: Shared,
+    pub(super) output: Output,
 }
 
 /// Into how many tasks the queries of a key-value head go.
@@ -99,10 +99,7 @@ impl Direct<'_> {
             // SAFETY: every query of every head is written by one task alone, and `attend` of the
             // whole keeps the output alive until all tasks are done.
             let to = unsafe { self.output.part((query * problem.heads + head) * d, d) };
-            let share = 1.0 / state.totals[row];
-            for (to, sum) in to.iter_mut().zip(&state.sums[row * d..]) {
-                *to = sum * share;
-            }
+            write_row(to, &state.sums[row * d..], state.totals[row]);
         }
     }
 
@@ -124,10 +121,8 @@ impl Direct<'_> {
         // SAFETY: the caller's promise; a row of the state has BLOCK scores and `d` sums.
         unsafe {
             scores::<L, R>(&q[row * d..][..R * d], k, count, &mut state.scores[row * BLOCK..]);
-            for row in row..row + R {
-                let seen = (self.problem.seen(first + row / group) - start).min(count);
-                state.weigh::<L, Single>(row, seen, count, d);
-            }
+            let seen = |row: usize| (self.problem.seen(first + row / group) - start).min(count);
+            state.weigh::<L, Single>(row..row + R, seen, count, d);
             let weights = &state.scores[row * BLOCK..][..R * BLOCK];
             let sums = &mut state.sums[row * d..][..R * d];
             let mut column = 0;

@@ -79,12 +79,19 @@ pub(super) trait KeyFormat: Format {
     const IS_F32: bool = false;
 
     /// Writes the words of a query times `scale`, and its ends. Must be `#[inline(always)]`.
-    fn query(row: &[f32], scale: f32, to: &mut [f32]);
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
+    unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]);
 
     /// Writes the words of a key, and its ends. Must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
     #[inline(always)]
-    fn key(row: &[f32], to: &mut [f32]) {
-        Self::query(row, 1.0, to);
+    unsafe fn key<L: Lanes>(row: &[f32], to: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::query::<L>(row, 1.0, to) }
     }
 }
 
@@ -96,38 +103,68 @@ pub(super) trait ValueFormat: Format {
     /// The word of a value and, where words hold two, its neighbour.
     fn word(first: f32, second: f32) -> f32;
 
-    /// 2^x as near as what [`Self::store`] keeps of it. Must be `#[inline(always)]`.
+    /// 2^x as near as what words keep of it. Must be `#[inline(always)]`.
     ///
     /// # Safety
     /// As for all of [`Lanes`].
     unsafe fn exp2<L: Lanes>(exponent: L) -> L;
 
-    /// Writes the words of [`Format::VALUES`] registers, whose values follow one another. Must be
+    /// The words of [`Format::VALUES`] registers, whose values follow one another. Must be
     /// `#[inline(always)]`.
     ///
     /// # Safety
     /// As for all of [`Lanes`].
-    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32);
+    unsafe fn words_along<L: Lanes>(values: [L; 2]) -> L;
+
+    /// The words of two registers of neighbouring rows, as [`Self::word`] makes one of two values.
+    /// Must be `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
+    unsafe fn words_across<L: Lanes>(first: L, second: L) -> L;
 
     /// Writes the words of a row whose values, times `scale`, are summed over.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
     #[inline(always)]
-    fn along(row: &[f32], scale: f32, to: &mut [f32]) {
+    unsafe fn along<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {
         let (to, rest) = to.split_at_mut(row.len().div_ceil(Self::VALUES));
         rest.fill(0.0);
-        let whole = row.chunks_exact(Self::VALUES);
-        if let (Some(last), [rest]) = (to.last_mut(), whole.remainder()) {
-            *last = Self::word(rest * scale, 0.0);
+        let stored = L::COUNT * Self::VALUES;
+        let whole = row.len() / stored * stored;
+        for (to, values) in to.chunks_exact_mut(L::COUNT).zip(row.chunks_exact(stored)) {
+            // SAFETY: the caller's promise; there are as many values as are stored together.
+            unsafe {
+                let scaled = |first| L::load(values.as_ptr().add(first)).mul(L::splat(scale));
+                let words = Self::words_along([scaled(0), scaled(stored - L::COUNT)]);
+                words.store(to.as_mut_ptr());
+            }
         }
-        for (to, values) in to.iter_mut().zip(whole) {
-            *to = Self::word(values[0] * scale, values[Self::VALUES - 1] * scale);
+        let rest = row[whole..].chunks(Self::VALUES);
+        for (to, values) in to[whole / Self::VALUES..].iter_mut().zip(rest) {
+            let second = if values.len() == Self::VALUES { values[Self::VALUES - 1] } else { 0.0 };
+            *to = Self::word(values[0] * scale, second * scale);
         }
     }
 
     /// Writes the words of rows that are neighbours, of which there is a second where words hold
     /// two values.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
     #[inline(always)]
-    fn across(row: &[f32], next: &[f32], to: &mut [f32]) {
-        for ((to, value), next) in to.iter_mut().zip(row).zip(next) {
+    unsafe fn across<L: Lanes>(row: &[f32], next: &[f32], to: &mut [f32]) {
+        let whole = row.len() / L::COUNT * L::COUNT;
+        let rows = row.chunks_exact(L::COUNT).zip(next.chunks_exact(L::COUNT));
+        for (to, (row, next)) in to.chunks_exact_mut(L::COUNT).zip(rows) {
+            // SAFETY: the caller's promise; there are as many values as a register has.
+            unsafe {
+                let words = Self::words_across(L::load(row.as_ptr()), L::load(next.as_ptr()));
+                words.store(to.as_mut_ptr());
+            }
+        }
+        for ((to, value), next) in to[whole..].iter_mut().zip(&row[whole..]).zip(&next[whole..]) {
             *to = Self::word(*value, *next);
         }
     }
@@ -152,8 +189,9 @@ impl KeyFormat for Single {
     const IS_F32: bool = true;
 
     #[inline(always)]
-    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
-        Self::along(row, scale, to);
+    unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::along::<L>(row, scale, to) }
     }
 }
 
@@ -172,9 +210,13 @@ impl ValueFormat for Single {
     }
 
     #[inline(always)]
-    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { values[0].store(to) }
+    unsafe fn words_along<L: Lanes>(values: [L; 2]) -> L {
+        values[0]
+    }
+
+    #[inline(always)]
+    unsafe fn words_across<L: Lanes>(first: L, _: L) -> L {
+        first
     }
 }
 
@@ -196,8 +238,9 @@ impl KeyFormat for Pairs {
     type Values = Self;
 
     #[inline(always)]
-    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
-        Self::along(row, scale, to);
+    unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::along::<L>(row, scale, to) }
     }
 }
 
@@ -216,9 +259,15 @@ impl ValueFormat for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
+    unsafe fn words_along<L: Lanes>(values: [L; 2]) -> L {
         // SAFETY: the caller's promise.
-        unsafe { values[0].pairs(values[1]).store(to) }
+        unsafe { values[0].pairs(values[1]) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_across<L: Lanes>(first: L, second: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { first.pairs_across(second) }
     }
 }
 
@@ -289,8 +338,9 @@ impl KeyFormat for Tiled {
     type Values = Self;
 
     #[inline(always)]
-    fn query(row: &[f32], scale: f32, to: &mut [f32]) {
-        Self::along(row, scale, to);
+    unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { Self::along::<L>(row, scale, to) }
     }
 }
 
@@ -310,8 +360,14 @@ impl ValueFormat for Tiled {
     }
 
     #[inline(always)]
-    unsafe fn store<L: Lanes>(values: [L; 2], to: *mut f32) {
+    unsafe fn words_along<L: Lanes>(values: [L; 2]) -> L {
         // SAFETY: the caller's promise.
-        unsafe { Pairs::store(values, to) }
+        unsafe { Pairs::words_along(values) }
+    }
+
+    #[inline(always)]
+    unsafe fn words_across<L: Lanes>(first: L, second: L) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { Pairs::words_across(first, second) }
     }
 }

@@ -48,21 +48,28 @@ impl<F: KeyFormat> Task for Pack<'_, F> {
         let first = self.block * block;
         let count = block.min(keys - first);
         let (to_keys, to_values) = std::mem::take(&mut self.to).split_at_mut(block * words);
-        self.pack_keys(first, count, L::COUNT * L::PANEL, to_keys);
-        self.pack_values(first, count, self.problem.padded_d::<L, F>(), to_values);
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.pack_keys::<L>(first, count, to_keys);
+            self.pack_values::<L>(first, count, to_values);
+        }
     }
 }
 
 impl<F: KeyFormat> Pack<'_, F> {
-    /// Keys in panels of so many; those that fill the last panel up are zeros.
+    /// Keys in panels; those that fill the last panel up are zeros.
     #[inline(always)]
-    fn pack_keys(&self, first: usize, count: usize, panel: usize, to: &mut [f32]) {
+    unsafe fn pack_keys<L: Lanes>(&self, first: usize, count: usize, to: &mut [f32]) {
         let Problem { k, d, .. } = *self.problem;
+        let panel = L::COUNT * L::PANEL;
         let words = self.problem.row_words::<F>();
         let (mut row, mut room) = (Buffer::take(words), Buffer::take(d));
         for (key, panel_start) in (0..count.next_multiple_of(panel)).map(|key| (key, key / panel)) {
             match key < count {
-                true => F::key(k.row(self.kv_head, first + key, d, &mut room), &mut row),
+                // SAFETY: the caller's promise.
+                true => unsafe {
+                    F::key::<L>(k.row(self.kv_head, first + key, d, &mut room), &mut row);
+                },
                 false => row.fill(0.0),
             }
             let to = &mut to[panel_start * panel * words..];
@@ -73,8 +80,9 @@ impl<F: KeyFormat> Pack<'_, F> {
     }
 
     #[inline(always)]
-    fn pack_values(&self, first: usize, count: usize, padded_d: usize, to: &mut [f32]) {
+    unsafe fn pack_values<L: Lanes>(&self, first: usize, count: usize, to: &mut [f32]) {
         let Problem { v, d, .. } = *self.problem;
+        let padded_d = self.problem.padded_d::<L, F>();
         let mut rooms = [Buffer::take(d), Buffer::take(d)];
         let zeros = Buffer::zeros(d);
         let rows = to.chunks_exact_mut(padded_d).take(F::Values::words(count));
@@ -85,7 +93,8 @@ impl<F: KeyFormat> Pack<'_, F> {
                 [(key, one), (key + F::Values::VALUES - 1, next)].map(|(key, room)| {
                     if key < count { v.row(self.kv_head, first + key, d, room) } else { &zeros }
                 });
-            F::Values::across(one, next, &mut to[..d]);
+            // SAFETY: the caller's promise.
+            unsafe { F::Values::across::<L>(one, next, &mut to[..d]) };
             to[d..].fill(0.0);
         }
     }

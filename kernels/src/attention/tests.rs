@@ -33,7 +33,8 @@ fn check(group: usize, kv_heads: usize, queries: usize, earlier: usize, d: usize
     let [k, v] = [2, 3].map(|seed| rounded(&values((kv_heads, keys, d), seed), 1.0));
     let size = format!("{heads}/{kv_heads} heads of {d}, {queries} of {keys}, {mask:?}");
     compare(&size, [&q, &k, &v], mask, 3e-5, attend::<Single>);
-    let of_weights = 3.0 / 512.0 + 3.0 * 1.1e-4 + 3e-5;
+    // Values lie within ±3, so weights off by 2⁻⁸ and what the coarse power is off by move them so far.
+    let of_weights = 3.0 / 256.0 + 6.0 * 1.1e-4 + 3e-5;
     compare(&size, [&q, &k, &v], mask, of_weights, attend::<Pairs>);
     #[cfg(target_arch = "x86_64")]
     if tiles::detected() {

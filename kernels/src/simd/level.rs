@@ -39,6 +39,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Bf16 => {
                 Self::Avx512.is_here()
+                    && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512bf16")
                     && is_x86_feature_detected!("avx512vnni")
             }

@@ -93,6 +93,72 @@ fn products_of_pairs_are_those_of_rounded_values() {
     }
 }
 
+struct PairsAcross<'a>(&'a [f32], &'a mut [f32]);
+
+impl Task for PairsAcross<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> usize {
+        // SAFETY: the caller's promise, and room for two of the widest registers.
+        unsafe {
+            let next = L::load(self.0.as_ptr().add(L::COUNT));
+            L::load(self.0.as_ptr()).pairs_across(next).store(self.1.as_mut_ptr());
+        }
+        L::COUNT
+    }
+}
+
+#[test]
+fn pairs_across_are_of_values_in_one_lane() {
+    let mut values: Vec<f32> = (0..2 * MOST_LANES).map(|i| (i as f32 * 0.7).sin() * 5.0).collect();
+    values[3] = f32::INFINITY;
+    for level in Level::available() {
+        let mut found = [0.0; MOST_LANES];
+        let count = run_at(level, PairsAcross(&values, &mut found));
+        for lane in 0..count {
+            let wanted = bf16_pair(values[lane], values[lane + count]);
+            assert_eq!(found[lane].to_bits(), wanted.to_bits(), "{level:?}, lane {lane}");
+        }
+    }
+}
+
+struct Bytes<'a>(&'a [f32], bool, &'a mut [f32]);
+
+impl Task for Bytes<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> usize {
+        // SAFETY: the caller's promise, and room for four of the widest registers.
+        unsafe {
+            let values = std::array::from_fn(|i| L::load(self.0.as_ptr().add(i * L::COUNT)));
+            L::bytes(values, self.1).store(self.2.as_mut_ptr());
+        }
+        L::COUNT
+    }
+}
+
+#[test]
+fn bytes_are_the_nearest_whole_numbers_in_order() {
+    let mut values: Vec<f32> =
+        (0..4 * MOST_LANES).map(|i| (i as f32 * 0.7).sin() * 127.0).collect();
+    values[..6].copy_from_slice(&[127.0, -127.0, 0.5, 1.5, -2.5, -0.4]);
+    for level in Level::available() {
+        for unsigned in [false, true] {
+            let mut found = [0.0f32; MOST_LANES];
+            let count = run_at(level, Bytes(&values, unsigned, &mut found));
+            let bytes = found.iter().flat_map(|word| word.to_bits().to_le_bytes());
+            for (i, byte) in bytes.take(4 * count).enumerate() {
+                let zero = if unsigned { 128 } else { 0 };
+                let value = i32::from(byte.wrapping_sub(zero).cast_signed());
+                let wanted = values[i].round_ties_even() as i32;
+                assert_eq!(value, wanted, "{level:?}, unsigned: {unsigned}, value {i}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_pair_holds_what_half_rounds_to() {
     let mut bits = 1u32;

@@ -1,7 +1,10 @@
 //! Registers of x86-64.
 
 use super::{COARSE_EXP2, Lanes, Task};
-use super::{dot_bytes_one_by_one, dot_pairs_one_by_one, pairs_one_by_one};
+use super::{
+    bytes_one_by_one, dot_bytes_one_by_one, dot_pairs_one_by_one, pairs_across_one_by_one,
+    pairs_one_by_one,
+};
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -13,7 +16,7 @@ pub(super) fn run_avx512<T: Task>(task: T) -> T::Output {
 }
 
 /// Does the work with AVX-512 and its dot products of bf16 and of bytes.
-#[target_feature(enable = "avx512f,avx512dq,avx512bf16,avx512vnni,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512bf16,avx512vnni,avx2,fma")]
 pub(super) fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
     // SAFETY: this function's own callers see to it that the processor has the instructions.
     unsafe { task.run::<Avx512<true>>() }
@@ -136,6 +139,37 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
             }
             // A register of bf16 has the bits of one of f32; the low half of the lanes comes last.
             Self(transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(next.0, self.0)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs_across(self, next: Self) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            if !DOTS {
+                return pairs_across_one_by_one(self, next);
+            }
+            let [low, high] = [self, next].map(|register| {
+                let rounded = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(register.0));
+                _mm512_cvtepu16_epi32(rounded)
+            });
+            Self(_mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32::<16>(high))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(values: [Self; 4], unsigned: bool) -> Self {
+        // SAFETY: see above.
+        unsafe {
+            if !DOTS {
+                return bytes_one_by_one(values, unsigned);
+            }
+            let [a, b, c, d] = values.map(|register| _mm512_cvtps_epi32(register.0));
+            let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+            let flip = _mm512_set1_epi8(if unsigned { i8::MIN } else { 0 });
+            Self(_mm512_castsi512_ps(_mm512_xor_si512(bytes, flip)))
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::CacheType;
 use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::KeptRows;
+use glm4v_kernels::{KeptRows, copy_rows};
 
 /// Rows that a buffer grows by at least, so that decoding does not copy it at each token.
 const GROWTH: usize = 256;
@@ -121,7 +121,7 @@ impl Buffer {
             KeptRows::Bytes { .. } => KeptRows::rounded(rows)?,
         };
         for (from, to) in new.tensors().into_iter().zip(self.0.tensors()) {
-            to.slice_set(&from.contiguous()?, 1, at)?;
+            copy_rows(from, to, at)?;
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Buffer {
     /// Copies the first `length` rows.
     fn copy_to(&self, other: &Self, length: usize) -> Result<()> {
         for (from, to) in self.0.tensors().into_iter().zip(other.0.tensors()) {
-            to.slice_set(&from.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
+            copy_rows(&from.narrow(1, 0, length)?, to, 0)?;
         }
         Ok(())
     }

@@ -1,0 +1,47 @@
+//! Rows copied into a longer buffer, beside candle's own copy.
+
+use candle_core::{DType, Device, Tensor};
+use glm4v_kernels::copy_rows;
+use proptest::prelude::*;
+
+fn buffer(heads: usize, capacity: usize, width: usize, dtype: DType) -> Tensor {
+    let size = heads * capacity * width;
+    let values = Tensor::arange(0.0, size as f32, &Device::Cpu).unwrap();
+    values.reshape((heads, capacity, width)).unwrap().to_dtype(dtype).unwrap()
+}
+
+fn values(x: &Tensor) -> Vec<f32> {
+    x.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn they_are_where_candle_puts_them(
+        heads in 1usize..5, rows in 0usize..60, width in 1usize..140, at in 0usize..9,
+        after in 0usize..5, transposed in any::<bool>(), half in any::<bool>(),
+    ) {
+        let dtype = if half { DType::F16 } else { DType::F32 };
+        let rows = match transposed {
+            true => buffer(rows, heads, width, dtype).transpose(0, 1).unwrap(),
+            false => buffer(heads, rows, width, dtype),
+        };
+        let capacity = at + rows.dim(1).unwrap() + after;
+        let (found, wanted) =
+            (buffer(heads, capacity, width, dtype), buffer(heads, capacity, width, dtype));
+        copy_rows(&rows, &found, at).unwrap();
+        if rows.elem_count() > 0 {
+            wanted.slice_set(&rows.contiguous().unwrap(), 1, at).unwrap();
+        }
+        prop_assert_eq!(values(&found), values(&wanted));
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_are_errors() {
+    let to = buffer(2, 5, 8, DType::F32);
+    for (rows, at) in [((2, 3, 8), 3), ((1, 3, 8), 0), ((2, 3, 7), 0), ((2, 1, 8), 6)] {
+        let rows = Tensor::ones(rows, DType::F32, &Device::Cpu).unwrap();
+        assert!(copy_rows(&rows, &to, at).is_err(), "{rows:?} from {at} on");
+    }
+    assert_eq!(values(&to), values(&buffer(2, 5, 8, DType::F32)));
+}
