@@ -89,8 +89,8 @@ pub fn attention_in(
     }
 }
 
-/// [`attention_in`] over keys and values as a cache keeps them. Those in bytes become numbers a
-/// block at a time, as they are read. Fewer than 64 queries are never rounded: what is decoded must not
+/// [`attention_in`] over keys and values as a cache keeps them. Those in bytes or f16 become numbers
+/// a block at a time, as they are read. Fewer than 64 queries are never rounded: what is decoded must not
 /// depend on how many rows are decoded together. More are rounded to bf16 at most: keys of decoders
 /// are known for channels far larger than the others, which bytes would be made for.
 ///
@@ -108,7 +108,9 @@ pub fn attention_over(
         Precision::Bf16 | Precision::Bytes if !few => Precision::Bf16,
         _ => Precision::Single,
     };
-    if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v) {
+    if let (KeptRows::Float(k), KeptRows::Float(v)) = (k, v)
+        && [k, v].iter().all(|rows| rows.dtype() == q.dtype())
+    {
         return attention_in(precision, q, k, v, mask);
     }
     if !(is_f32_on_cpu(q) && k.has_whole_rows() && v.has_whole_rows()) {

@@ -43,6 +43,11 @@ impl<Guard: Deref<Target = Storage>> Values<'_, Guard> {
         }
     }
 
+    /// Their type.
+    pub(crate) fn dtype(&self) -> DType {
+        self.storage.dtype()
+    }
+
     /// How far apart neighbours are in each dimension.
     pub(crate) fn strides(&self) -> &[usize] {
         self.layout.stride()

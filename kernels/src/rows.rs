@@ -5,7 +5,9 @@
 use crate::cpu::{Values, is_f32_on_cpu, values_of};
 use crate::prefetch::{FIRST, ask_for};
 use crate::team::each_part;
-use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp2, Layout, Result, Storage, Tensor};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 
@@ -118,13 +120,15 @@ fn zeroed(places: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 }
 
 /// Copies rows `(heads, rows, width)` into `to` `(heads, capacity, width)`, from row `at` of each
-/// head on.
+/// head on. Where `to` is of f16 and the rows of f32, they are rounded, numbers beyond what f16
+/// reaches to its largest; what is no number stays none.
 ///
 /// # Errors
 /// When the rows don't fit, or their type or device is another.
 pub fn copy_rows(rows: &Tensor, to: &Tensor, at: usize) -> Result<()> {
     let whole_rows = rows.rank() == 3 && rows.stride().last() == Some(&1);
-    if !(is_f32_on_cpu(rows) && is_f32_on_cpu(to) && whole_rows && to.is_contiguous()) {
+    let kept_so = matches!(to.dtype(), DType::F32 | DType::F16) && to.device().is_cpu();
+    if !(is_f32_on_cpu(rows) && kept_so && whole_rows && to.is_contiguous()) {
         return to.slice_set(&rows.contiguous()?, 1, at);
     }
     to.inplace_op2(rows, &CopyRows { at })
@@ -146,9 +150,25 @@ impl InplaceOp2 for CopyRows {
         from: &CpuStorage,
         layout: &Layout,
     ) -> Result<()> {
-        let (CpuStorage::F32(to), CpuStorage::F32(from)) = (to, from) else {
-            candle_core::bail!("expected rows of f32")
-        };
+        match (to, from) {
+            (CpuStorage::F32(to), CpuStorage::F32(from)) => {
+                self.copy((to, to_layout), (from, layout), |to, row| to.copy_from_slice(row))
+            }
+            (CpuStorage::F16(to), CpuStorage::F32(from)) => {
+                self.copy((to, to_layout), (from, layout), round_to_halves)
+            }
+            _ => candle_core::bail!("expected rows of f32"),
+        }
+    }
+}
+
+impl CopyRows {
+    fn copy<T: Send>(
+        &self,
+        (to, to_layout): (&mut [T], &Layout),
+        (from, layout): (&[f32], &Layout),
+        write: impl Fn(&mut [T], &[f32]) + Sync,
+    ) -> Result<()> {
         let ((heads, count, width), (to_heads, capacity, to_width)) =
             (layout.shape().dims3()?, to_layout.shape().dims3()?);
         if (heads, width) != (to_heads, to_width) || capacity.saturating_sub(self.at) < count {
@@ -156,11 +176,11 @@ impl InplaceOp2 for CopyRows {
             candle_core::bail!("rows {dims:?} don't fit into {:?} from {at} on", to_layout.dims());
         }
         let from = from.get(layout.start_offset()..).unwrap_or_default();
-        let copy = |head: usize, to: &mut [f32]| {
+        let copy = |head: usize, to: &mut [T]| {
             let rows = to[self.at * width..][..count * width].chunks_exact_mut(width.max(1));
             for (row, to) in rows.enumerate() {
                 let start = head * layout.stride()[0] + row * layout.stride()[1];
-                to.copy_from_slice(&from[start..start + width]);
+                write(to, &from[start..start + width]);
             }
         };
         let head_size = capacity * width;
@@ -171,5 +191,19 @@ impl InplaceOp2 for CopyRows {
             to.chunks_exact_mut(head_size).enumerate().for_each(|(head, to)| copy(head, to));
         }
         Ok(())
+    }
+}
+
+/// Rounds a row to f16, as [`copy_rows`] says.
+fn round_to_halves(to: &mut [f16], row: &[f32]) {
+    const CHUNK: usize = 64;
+    let largest = f16::MAX.to_f32();
+    for (to, values) in to.chunks_mut(CHUNK).zip(row.chunks(CHUNK)) {
+        let mut kept = [0.0; CHUNK];
+        for (kept, value) in kept.iter_mut().zip(values) {
+            // What is infinite or no number makes the difference no number.
+            *kept = value.clamp(-largest, largest) + (value - value);
+        }
+        to.convert_from_f32_slice(&kept[..values.len()]);
     }
 }

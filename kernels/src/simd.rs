@@ -15,6 +15,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use half::f16;
 pub(crate) use level::Level;
 
 /// Minimax coefficients of 2^f for f in -0.5..=0.5, lowest power first; the relative error of the
@@ -54,6 +55,20 @@ pub(crate) trait Lanes: Copy + 'static {
     unsafe fn load(from: *const f32) -> Self;
     /// Writes [`Self::COUNT`] values.
     unsafe fn store(self, to: *mut f32);
+
+    /// Reads [`Self::COUNT`] values of f16.
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: the caller's promise; the array has room for the widest register.
+        unsafe {
+            let mut values = [0.0; MOST_LANES];
+            for (i, value) in values.iter_mut().take(Self::COUNT).enumerate() {
+                *value = value_of(from.add(i).read_unaligned());
+            }
+            Self::load(values.as_ptr())
+        }
+    }
+
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
     /// `self − other`.
@@ -180,6 +195,17 @@ pub(crate) trait Lanes: Copy + 'static {
         unsafe { self.store(lanes.as_mut_ptr()) };
         lanes
     }
+}
+
+/// The value of an f16, without branches, so that loops of it become vector instructions.
+#[inline(always)]
+fn value_of(half: f16) -> f32 {
+    // What the exponents of the two types differ by, as a factor: it makes subnormals right too.
+    const RAISED: f32 = f32::from_bits((127 + 127 - 15) << 23);
+    let bits = u32::from(half.to_bits());
+    let size = f32::from_bits((bits & 0x7fff) << 13) * RAISED;
+    let odd = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(size.to_bits() | odd | (bits & 0x8000) << 16)
 }
 
 /// [`Lanes::pairs`] without an instruction for it.

@@ -45,3 +45,17 @@ fn rows_that_do_not_fit_are_errors() {
     }
     assert_eq!(values(&to), values(&buffer(2, 5, 8, DType::F32)));
 }
+
+#[test]
+fn halves_are_rounded_and_stay_finite_where_numbers_are() {
+    let to = Tensor::zeros((1, 2, 70), DType::F16, &Device::Cpu).unwrap();
+    let mut row = vec![1.0 / 3.0; 70];
+    row[..6].copy_from_slice(&[1e6, -1e6, f32::NAN, f32::INFINITY, 1e-9, 65519.0]);
+    let rows = Tensor::from_vec(row, (1, 1, 70), &Device::Cpu).unwrap();
+    copy_rows(&rows, &to, 1).unwrap();
+    let found = values(&to);
+    assert_eq!(found[..70], [0.0; 70]);
+    assert_eq!((found[70], found[71], found[74], found[75]), (65504.0, -65504.0, 0.0, 65504.0));
+    assert!(found[72].is_nan() && found[73].is_nan());
+    assert!(found[76..].iter().all(|value| (value * 3.0 - 1.0).abs() < 1.0 / 2048.0));
+}

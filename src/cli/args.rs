@@ -65,7 +65,7 @@ pub(crate) struct EngineArgs {
     #[arg(long)]
     pub(crate) dtype: Option<Dtype>,
     /// How the keys and values of the sequence are kept: `int8` takes a quarter of f32's memory
-    #[arg(long, default_value = "float", value_name = "TYPE")]
+    #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub(crate) kv_cache: KvCacheArg,
     /// Quantise matrices while loading, to `q4_0`, `q4_1`, `q4_k`, `q5_0`, `q5_1`, `q5_k`, `q6_k`,
     /// `q8_0` or `int8`, the fastest; docs/QUANTISATION.md says what is lost
@@ -126,8 +126,12 @@ impl EngineArgs {
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum KvCacheArg {
+    /// As `half` beside weights of fewer bits than f32, as `float` otherwise
+    Auto,
     /// In the type that the model runs in
     Float,
+    /// In f16 where the model runs in f32
+    Half,
     /// In 8 bits, with a scale for each row of each head
     Int8,
 }
@@ -135,7 +139,9 @@ pub(crate) enum KvCacheArg {
 impl KvCacheArg {
     fn cache_type(self) -> CacheType {
         match self {
+            Self::Auto => CacheType::Auto,
             Self::Float => CacheType::Float,
+            Self::Half => CacheType::Half,
             Self::Int8 => CacheType::Int8,
         }
     }

@@ -17,7 +17,7 @@ use crate::{Draft, FusionError, Model};
 use candle_core::{DType, Tensor};
 use cost::Cost;
 use glm4v_kernels::Trace;
-use glm4v_language::{Decoder, KvCache, Position, Positions};
+use glm4v_language::{CacheType, Decoder, KvCache, Position, Positions};
 use glm4v_vision::{Image, ImageOptions};
 use glm4v_weights::Quantisation;
 use serde::Serialize;
@@ -188,11 +188,19 @@ impl Bench {
         (0..work.prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
     }
 
+    /// Bytes of a number in the KV cache.
+    fn cached_bytes(&self) -> f64 {
+        match self.parts.decoder.cache_type() {
+            CacheType::Half => 2.0,
+            _ => self.parts.decoder.dtype().size_in_bytes() as f64,
+        }
+    }
+
     /// Refuses prompts whose keys and values the machine has no memory for.
     fn check_room(&self, work: &Work) -> Result<(), FusionError> {
         let Some(available) = available_memory() else { return Ok(()) };
         let config = self.parts.decoder.config();
-        let row = [config.cached_numbers(), 4];
+        let row = [config.cached_numbers(), self.cached_bytes().ceil() as u64];
         let sequences = if work.batch > 1 { work.batch.saturating_add(1) } else { 1 };
         let sizes = [work.prompt.saturating_add(work.decode.max(work.say.len())), sequences];
         let needed = row
@@ -205,7 +213,7 @@ impl Bench {
         Err(FusionError::NotEnoughMemory {
             model: format!("the KV cache of {}", self.name),
             needed: needed >> 20,
-            dtype: "f32",
+            dtype: if self.cached_bytes() < 4.0 { "f16" } else { "f32" },
             available: available >> 20,
             remedy: "take a shorter prompt or a smaller batch",
         })
@@ -251,7 +259,7 @@ impl Bench {
         let plain = self.dtype().size_in_bytes() as f64;
         let weight = self.quant.map_or(plain, Quantisation::bytes_per_number);
         let head = self.quant.map_or(plain, |quant| of_tables(quant).bytes_per_number());
-        let cached = self.parts.decoder.dtype().size_in_bytes() as f64;
+        let cached = self.cached_bytes();
         Phase {
             name,
             work,

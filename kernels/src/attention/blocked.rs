@@ -13,6 +13,7 @@ use super::product::{Product, padded};
 use crate::buffer::{Buffer, Shared};
 use crate::simd::{LOG2_E, Lanes, Level, MOST_LANES, Task, run_at};
 use crate::team::{each, each_part};
+use half::f16;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -44,6 +45,7 @@ impl<T> Heads<'_, T> {
 #[derive(Clone, Copy)]
 pub(super) enum Kept<'a> {
     Floats(Heads<'a>),
+    Halves(Heads<'a, f16>),
     Bytes { codes: Heads<'a, u8>, scales: Heads<'a> },
 }
 

@@ -5,10 +5,11 @@
 
 #![allow(unsafe_code, reason = "the inner loops work on registers")]
 
-use super::blocked::{Kept, Output, Problem, State, write_row};
+use super::blocked::{Heads, Kept, Output, Problem, State, write_row};
 use super::format::{Single, ValueFormat};
 use crate::buffer::Buffer;
 use crate::simd::{LOG2_E, Lanes, Task};
+use half::f16;
 
 /// The most queries that are taken this way: more than are decoded together, so that a query's
 /// result does not depend on those beside it.
@@ -17,6 +18,8 @@ pub(super) const QUERIES: usize = 32;
 const ROWS: usize = 64;
 /// Keys whose weights are made together.
 const BLOCK: usize = Single::BLOCK;
+/// The most rows for which halves become values each time they are read, and not once for all.
+const ROWS_OF_HALVES: usize = 4;
 /// Keys whose scores are summed side by side.
 const KEYS: usize = 4;
 
@@ -68,30 +71,26 @@ impl Direct<'_> {
         let mut rooms = [Buffer::take(BLOCK * d), Buffer::take(BLOCK * d)];
         let all = problem.seen(first + queries - 1);
         for start in (0..all).step_by(BLOCK) {
-            let count = BLOCK.min(all - start);
-            let [k, v] = &mut rooms;
-            let k = block(&problem.k, self.kv_head, (start, count), d, k);
-            let v = block(&problem.v, self.kv_head, (start, count), d, v);
-            let unseeing = (0..queries).take_while(|q| problem.seen(first + q) <= start).count();
-            let mut row = unseeing * group;
-            while row < rows {
-                // SAFETY: the caller's promise; the rows are there.
-                row += unsafe {
-                    match rows - row {
-                        1 => self.attend_block::<L, 1>(
-                            &q,
-                            (k, v),
-                            (first, row, start, count),
-                            &mut state,
-                        ),
-                        _ => self.attend_block::<L, 2>(
-                            &q,
-                            (k, v),
-                            (first, row, start, count),
-                            &mut state,
-                        ),
+            let (head, span) = (self.kv_head, (start, BLOCK.min(all - start)));
+            let chunk = (first, queries, &*q);
+            // SAFETY: the caller's promise.
+            unsafe {
+                match (&problem.k, &problem.v) {
+                    (Kept::Floats(k), Kept::Floats(v)) => {
+                        let rows = [k, v].map(|heads| lying(heads, head, start));
+                        self.attend_block::<L, f32>(chunk, rows, span, &mut state);
                     }
-                };
+                    (Kept::Halves(k), Kept::Halves(v)) if rows <= ROWS_OF_HALVES => {
+                        let rows = [k, v].map(|heads| lying(heads, head, start));
+                        self.attend_block::<L, f16>(chunk, rows, span, &mut state);
+                    }
+                    (k, v) => {
+                        let [keys, values] = &mut rooms;
+                        let rows = [(k, keys), (v, values)]
+                            .map(|(kept, room)| as_numbers::<L>(kept, head, span, d, room));
+                        self.attend_block::<L, f32>(chunk, rows, span, &mut state);
+                    }
+                }
             }
         }
         for row in 0..rows {
@@ -103,16 +102,43 @@ impl Direct<'_> {
         }
     }
 
-    /// Takes `count` keys from `start` on into the state of `R` rows from `row` on, whose queries
-    /// begin at `first`; returns how many rows that are.
+    /// Takes `count` keys from `start` on, and their values, into the state of the rows of `queries`
+    /// queries from `first` on, of which `q` has the channels.
     ///
     /// # Safety
     /// As for all of [`Lanes`]; the rows and the keys must be there, `d` be whole registers.
     #[inline(always)]
-    unsafe fn attend_block<L: Lanes, const R: usize>(
+    unsafe fn attend_block<L: Lanes, T: Stored>(
+        &self,
+        (first, queries, q): (usize, usize, &[f32]),
+        rows: [Rows<'_, T>; 2],
+        (start, count): (usize, usize),
+        state: &mut State,
+    ) {
+        let group = self.problem.heads / self.problem.kv_heads;
+        let unseeing = (0..queries).take_while(|q| self.problem.seen(first + q) <= start).count();
+        let mut row = unseeing * group;
+        while row < queries * group {
+            let place = (first, row, start, count);
+            // SAFETY: the caller's promise.
+            row += unsafe {
+                match queries * group - row {
+                    1 => self.attend_rows::<L, T, 1>(q, rows, place, state),
+                    _ => self.attend_rows::<L, T, 2>(q, rows, place, state),
+                }
+            };
+        }
+    }
+
+    /// [`Self::attend_block`] for `R` rows from `row` on; returns how many rows that are.
+    ///
+    /// # Safety
+    /// As [`Self::attend_block`].
+    #[inline(always)]
+    unsafe fn attend_rows<L: Lanes, T: Stored, const R: usize>(
         &self,
         q: &[f32],
-        (k, v): (Rows<'_>, Rows<'_>),
+        [k, v]: [Rows<'_, T>; 2],
         (first, row, start, count): (usize, usize, usize, usize),
         state: &mut State,
     ) -> usize {
@@ -120,7 +146,8 @@ impl Direct<'_> {
         let group = self.problem.heads / self.problem.kv_heads;
         // SAFETY: the caller's promise; a row of the state has BLOCK scores and `d` sums.
         unsafe {
-            scores::<L, R>(&q[row * d..][..R * d], k, count, &mut state.scores[row * BLOCK..]);
+            let to = &mut state.scores[row * BLOCK..];
+            scores::<L, T, R>(&q[row * d..][..R * d], k, count, to);
             let seen = |row: usize| (self.problem.seen(first + row / group) - start).min(count);
             state.weigh::<L, Single>(row..row + R, seen, count, d);
             let weights = &state.scores[row * BLOCK..][..R * BLOCK];
@@ -130,11 +157,11 @@ impl Direct<'_> {
                 column += L::COUNT
                     * match (d - column) / L::COUNT {
                         8.. if L::PANEL >= 4 => {
-                            add_values::<L, R, 8>(weights, v, count, column, sums)
+                            add_values::<L, T, R, 8>(weights, v, count, column, sums)
                         }
-                        4.. => add_values::<L, R, 4>(weights, v, count, column, sums),
-                        2.. => add_values::<L, R, 2>(weights, v, count, column, sums),
-                        _ => add_values::<L, R, 1>(weights, v, count, column, sums),
+                        4.. => add_values::<L, T, R, 4>(weights, v, count, column, sums),
+                        2.. => add_values::<L, T, R, 2>(weights, v, count, column, sums),
+                        _ => add_values::<L, T, R, 1>(weights, v, count, column, sums),
                     };
             }
         }
@@ -142,28 +169,60 @@ impl Direct<'_> {
     }
 }
 
+/// Numbers that registers of values are made of as they are read.
+trait Stored: Copy {
+    /// Reads as many as a register has.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
+    unsafe fn load<L: Lanes>(from: *const Self) -> L;
+}
+
+impl Stored for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { L::load(from) }
+    }
+}
+
+impl Stored for f16 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L {
+        // SAFETY: the caller's promise.
+        unsafe { L::load_halves(from) }
+    }
+}
+
 /// Rows in memory, and how far apart they are.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
-    values: &'a [f32],
+struct Rows<'a, T> {
+    values: &'a [T],
     stride: usize,
 }
 
-/// Rows `start..start + count` of a head: where they lie, or as numbers in `room`.
+/// The rows of a head from `start` on.
 #[inline(always)]
-fn block<'a>(
-    kept: &'a Kept<'_>,
+fn lying<'a, T>(heads: &Heads<'a, T>, head: usize, start: usize) -> Rows<'a, T> {
+    let from = head * heads.strides[0] + start * heads.strides[1];
+    Rows { values: &heads.values[from..], stride: heads.strides[1] }
+}
+
+/// Rows `start..start + count` of a head, as numbers in `room`.
+///
+/// # Safety
+/// As for all of [`Lanes`].
+#[inline(always)]
+unsafe fn as_numbers<'a, L: Lanes>(
+    kept: &Kept<'_>,
     head: usize,
     (start, count): (usize, usize),
     d: usize,
     room: &'a mut [f32],
-) -> Rows<'a> {
-    if let Kept::Floats(heads) = kept {
-        let from = head * heads.strides[0] + start * heads.strides[1];
-        return Rows { values: &heads.values[from..], stride: heads.strides[1] };
-    }
+) -> Rows<'a, f32> {
     for (row, to) in room.chunks_exact_mut(d).take(count).enumerate() {
-        kept.row(head, start + row, d, to);
+        // SAFETY: the caller's promise.
+        unsafe { kept.write_row::<L>(head, start + row, to) };
     }
     Rows { values: room, stride: d }
 }
@@ -173,9 +232,9 @@ fn block<'a>(
 /// # Safety
 /// As for all of [`Lanes`]; a query must be a whole number of registers.
 #[inline(always)]
-unsafe fn scores<L: Lanes, const R: usize>(
+unsafe fn scores<L: Lanes, T: Stored, const R: usize>(
     q: &[f32],
-    keys: Rows<'_>,
+    keys: Rows<'_, T>,
     count: usize,
     to: &mut [f32],
 ) {
@@ -189,7 +248,7 @@ unsafe fn scores<L: Lanes, const R: usize>(
         unsafe {
             let mut sums = [[L::splat(0.0); KEYS]; R];
             for i in (0..d).step_by(L::COUNT) {
-                let keys = places.map(|place| L::load(keys.values.as_ptr().add(place + i)));
+                let keys = places.map(|place| T::load::<L>(keys.values.as_ptr().add(place + i)));
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let q = L::load(q.as_ptr().add(r * d + i));
                     for (sum, key) in sums.iter_mut().zip(keys) {
@@ -213,9 +272,9 @@ unsafe fn scores<L: Lanes, const R: usize>(
 /// # Safety
 /// As for all of [`Lanes`]; there must be so many registers from `column` on.
 #[inline(always)]
-unsafe fn add_values<L: Lanes, const R: usize, const C: usize>(
+unsafe fn add_values<L: Lanes, T: Stored, const R: usize, const C: usize>(
     weights: &[f32],
-    values: Rows<'_>,
+    values: Rows<'_, T>,
     count: usize,
     column: usize,
     sums: &mut [f32],
@@ -231,7 +290,7 @@ unsafe fn add_values<L: Lanes, const R: usize, const C: usize>(
         });
         for key in 0..count {
             let value = values.values.as_ptr().add(key * values.stride + column);
-            let columns: [L; C] = std::array::from_fn(|c| L::load(value.add(c * L::COUNT)));
+            let columns: [L; C] = std::array::from_fn(|c| T::load(value.add(c * L::COUNT)));
             for (r, totals) in totals.iter_mut().enumerate() {
                 let weight = L::splat(*weights.as_ptr().add(r * BLOCK + key));
                 for (total, column) in totals.iter_mut().zip(columns) {

@@ -1,8 +1,11 @@
 //! Keys and values as a cache keeps them.
 
+#![allow(unsafe_code, reason = "halves become values in registers")]
+
 use super::blocked::Kept;
 use super::heads_of;
 use crate::cpu::{Values, values_of};
+use crate::simd::Lanes;
 use candle_core::{DType, Result, Storage, Tensor};
 use std::ops::Deref;
 
@@ -14,7 +17,7 @@ const LARGEST_CODE: f64 = 127.0;
 /// Keys or values `(kv_heads, rows, d)`.
 #[derive(Clone, Debug)]
 pub enum KeptRows {
-    /// As numbers of the queries' type.
+    /// As numbers of the queries' type, or of f16 beside queries in f32.
     Float(Tensor),
     /// `(code − 128) · scale`.
     Bytes {
@@ -99,6 +102,7 @@ impl KeptRows {
 /// The rows in memory, whose [`KeptRows::tensors`] are locked.
 pub(super) fn kept<'a>(locked: &'a [Values<'_, impl Deref<Target = Storage>>]) -> Result<Kept<'a>> {
     match locked {
+        [rows] if rows.dtype() == DType::F16 => Ok(Kept::Halves(heads_of(rows)?)),
         [rows] => Ok(Kept::Floats(heads_of(rows)?)),
         [codes, scales] => Ok(Kept::Bytes { codes: heads_of(codes)?, scales: heads_of(scales)? }),
         _ => candle_core::bail!("expected numbers, or codes and scales"),
@@ -112,22 +116,50 @@ pub(super) fn lock(rows: &KeptRows) -> Vec<Values<'_, impl Deref<Target = Storag
 
 impl Kept<'_> {
     /// Row `row` of head `head`, where it lies or in `room`.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
     #[inline(always)]
-    pub(super) fn row<'b>(
+    pub(super) unsafe fn row<'b, L: Lanes>(
         &'b self,
         head: usize,
         row: usize,
-        d: usize,
         room: &'b mut [f32],
     ) -> &'b [f32] {
+        if let Self::Floats(heads) = self {
+            return heads.row(head, row, room.len());
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.write_row::<L>(head, row, room) };
+        room
+    }
+
+    /// Writes as many channels of row `row` of head `head` as there are places.
+    ///
+    /// # Safety
+    /// As for all of [`Lanes`].
+    #[inline(always)]
+    pub(super) unsafe fn write_row<L: Lanes>(&self, head: usize, row: usize, to: &mut [f32]) {
         match self {
-            Self::Floats(heads) => heads.row(head, row, d),
+            Self::Floats(heads) => to.copy_from_slice(heads.row(head, row, to.len())),
+            Self::Halves(heads) => {
+                let halves = heads.row(head, row, to.len());
+                let whole = halves.len() / L::COUNT * L::COUNT;
+                let chunks = halves.chunks_exact(L::COUNT);
+                for (to, halves) in to.chunks_exact_mut(L::COUNT).zip(chunks) {
+                    // SAFETY: the caller's promise; there are as many values as a register has.
+                    unsafe { L::load_halves(halves.as_ptr()).store(to.as_mut_ptr()) };
+                }
+                for (to, half) in to[whole..].iter_mut().zip(&halves[whole..]) {
+                    *to = half.to_f32();
+                }
+            }
             Self::Bytes { codes, scales } => {
                 let scale = scales.row(head, row, 1)[0];
-                for (value, code) in room.iter_mut().zip(codes.row(head, row, d)) {
-                    *value = (f32::from(*code) - f32::from(ZERO_CODE)) * scale;
+                let codes = codes.row(head, row, to.len());
+                for (to, code) in to.iter_mut().zip(codes) {
+                    *to = (f32::from(*code) - f32::from(ZERO_CODE)) * scale;
                 }
-                room
             }
         }
     }

@@ -68,7 +68,7 @@ impl<F: KeyFormat> Pack<'_, F> {
             match key < count {
                 // SAFETY: the caller's promise.
                 true => unsafe {
-                    F::key::<L>(k.row(self.kv_head, first + key, d, &mut room), &mut row);
+                    F::key::<L>(k.row::<L>(self.kv_head, first + key, &mut room), &mut row);
                 },
                 false => row.fill(0.0),
             }
@@ -91,7 +91,11 @@ impl<F: KeyFormat> Pack<'_, F> {
             let [one, next] = &mut rooms;
             let [one, next] =
                 [(key, one), (key + F::Values::VALUES - 1, next)].map(|(key, room)| {
-                    if key < count { v.row(self.kv_head, first + key, d, room) } else { &zeros }
+                    match key < count {
+                        // SAFETY: the caller's promise.
+                        true => unsafe { v.row::<L>(self.kv_head, first + key, room) },
+                        false => &zeros,
+                    }
                 });
             // SAFETY: the caller's promise.
             unsafe { F::Values::across::<L>(one, next, &mut to[..d]) };

@@ -128,6 +128,44 @@ fn a_row_gives_the_same_bits_alone_and_among_others() {
 }
 
 #[test]
+fn rows_kept_in_halves_give_what_their_numbers_give() {
+    for (group, queries, keys, d) in
+        [(1, 1, 300, 64), (2, 1, 140, 128), (8, 3, 77, 80), (2, 90, 200, 112)]
+    {
+        let q = values((2 * group, queries, d), 1);
+        let [k, v] = [2, 3].map(|seed| values((2, keys, d), seed).to_dtype(DType::F16).unwrap());
+        let numbers = [&k, &v].map(|rows| rows.to_dtype(DType::F32).unwrap());
+        let [k, v] = [k, v].map(KeptRows::Float);
+        for precision in [Precision::Single, Precision::Bf16] {
+            let found = attention_over(precision, &q, &k, &v, Mask::Causal).unwrap();
+            let [k, v] = numbers.clone().map(KeptRows::Float);
+            let wanted = attention_over(precision, &q, &k, &v, Mask::Causal).unwrap();
+            let off = (found - wanted).unwrap().abs().unwrap().max_all().unwrap();
+            assert_eq!(off.to_scalar::<f32>().unwrap(), 0.0, "{group}, {queries} of {keys}, {d}");
+        }
+    }
+}
+
+/// What attention makes of keys in halves at each level is what it makes of their values.
+#[test]
+fn halves_become_their_values_with_every_kind_of_register() {
+    let (keys, d) = (150, 64);
+    let q = values((4, 1, d), 1);
+    let [k, v] = [2, 3].map(|seed| values((2, keys, d), seed).to_dtype(DType::F16).unwrap());
+    let [exact_k, exact_v] = [&k, &v].map(|rows| rows.to_dtype(DType::F32).unwrap());
+    let [q, k, v, exact_k, exact_v] = [&q, &k, &v, &exact_k, &exact_v].map(values_of);
+    let q = heads_of(&q).unwrap();
+    let halves = [&k, &v].map(|rows| Kept::Halves(heads_of(rows).unwrap()));
+    let floats = [&exact_k, &exact_v].map(|rows| Kept::Floats(heads_of(rows).unwrap()));
+    let [found, wanted] = [halves, floats].map(|[k, v]| {
+        let problem =
+            Problem { q, k, v, heads: 4, kv_heads: 2, queries: 1, keys, d, mask: Mask::Full };
+        Level::available().map(|level| attend::<Single>(&problem, level)).collect::<Vec<_>>()
+    });
+    assert_eq!(found, wanted);
+}
+
+#[test]
 fn rows_kept_in_bytes_give_what_their_numbers_give() {
     for (queries, keys, mask) in
         [(1, 300, Mask::Causal), (9, 131, Mask::Causal), (50, 200, Mask::Full)]

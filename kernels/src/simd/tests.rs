@@ -1,5 +1,34 @@
 use super::*;
 
+struct Halves<'a>(&'a [f16], &'a mut [f32]);
+
+impl Task for Halves<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        let chunks = self.1.chunks_exact_mut(L::COUNT);
+        for (to, halves) in chunks.zip(self.0.chunks_exact(L::COUNT)) {
+            // SAFETY: both are as long as a register; the rest is the caller's promise.
+            unsafe { L::load_halves(halves.as_ptr()).store(to.as_mut_ptr()) };
+        }
+    }
+}
+
+#[test]
+fn every_half_is_its_value() {
+    let halves: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).collect();
+    for level in Level::available() {
+        let mut found = vec![1.0; halves.len()];
+        run_at(level, Halves(&halves, &mut found));
+        for (half, found) in halves.iter().zip(found) {
+            let wanted = half.to_f32();
+            let same = wanted.to_bits() == found.to_bits() || wanted.is_nan() && found.is_nan();
+            assert!(same, "{level:?}: {half:?} is not {found}");
+        }
+    }
+}
+
 /// 2^x of each value; where they are to become bf16, the coarser one.
 struct Exp2<'a, const COARSE: bool>(&'a mut [f32]);
 

@@ -5,6 +5,7 @@ use super::{
     bytes_one_by_one, dot_bytes_one_by_one, dot_pairs_one_by_one, pairs_across_one_by_one,
     pairs_one_by_one,
 };
+use half::f16;
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
@@ -23,7 +24,7 @@ pub(super) fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
 }
 
 /// Does the work with AVX2.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn run_avx2<T: Task>(task: T) -> T::Output {
     // SAFETY: this function's own callers see to it that the processor has the instructions.
     unsafe { task.run::<__m256>() }
@@ -49,6 +50,12 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) })
     }
 
     #[inline(always)]
@@ -231,6 +238,12 @@ impl Lanes for __m256 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above.
         unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(from: *const f16) -> Self {
+        // SAFETY: see above.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]

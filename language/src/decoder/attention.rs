@@ -5,7 +5,7 @@ use super::names::QkvNames;
 use super::{DecoderConfig, TensorNames};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{Linear, Mask, RotaryTable, attention_over};
+use glm4v_kernels::{Linear, Mask, Precision, RotaryTable, attention_over};
 use glm4v_weights::Weights;
 
 /// Causal attention with rotary positions. The three projections are kept as one.
@@ -47,6 +47,11 @@ impl Attention {
         })
     }
 
+    /// What queries, keys and values may be rounded to.
+    pub(super) fn precision(&self) -> Precision {
+        self.qkv.precision()
+    }
+
     /// `x` `(length, hidden)` to the same shape. Its rows belong to `sequences`, so many to each, and
     /// their keys and values join the sequence's cache.
     pub(super) fn forward(
@@ -67,8 +72,7 @@ impl Attention {
         for (rows, cache) in sequences {
             let part = |x: &Tensor| x.narrow(1, start, *rows);
             let (k, v) = cache.append(&part(&k)?, &part(&v)?)?; // (kv_heads, all rows, d)
-            let precision = self.qkv.precision();
-            attended.push(attention_over(precision, &part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
+            attended.push(attention_over(self.precision(), &part(&q)?, &k, &v, Mask::Causal)?); // (rows, heads · d)
             start += *rows;
         }
         self.output.forward(&Tensor::cat(&attended, 0)?)

@@ -12,9 +12,15 @@ pub use mark::CacheMark;
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CacheType {
-    /// In the type that the model runs in.
+    /// In [`CacheType::Half`] beside weights of fewer bits than f32, in [`CacheType::Float`] otherwise.
     #[default]
+    Auto,
+    /// In the type that the model runs in.
     Float,
+    /// In f16 where the model runs in f32 on a CPU: half the memory, and each number is off by at
+    /// most 2⁻¹¹ of itself. Numbers beyond what f16 reaches are kept as its largest. Latents are kept
+    /// as in [`CacheType::Float`].
+    Half,
     /// In 8 bits, with a scale in f32 for each row of each head: a quarter of f32's memory. They
     /// become numbers again as attention reads them.
     Int8,
@@ -233,8 +239,12 @@ mod tests {
 
     #[test]
     fn rows_come_back_after_growth_and_truncation() {
-        for (kept, bound) in [(CacheType::Float, 0.0), (CacheType::Int8, 3.0 / 127.0 / 2.0 * 1.01)]
-        {
+        let bounds = [
+            (CacheType::Float, 0.0),
+            (CacheType::Half, 3.0 / 2048.0),
+            (CacheType::Int8, 3.0 / 127.0 / 2.0 * 1.01),
+        ];
+        for (kept, bound) in bounds {
             let mut cache = KvCache::new(1, kept);
             cache.reserve(300);
             let (first, second) = (rows(200, 0.0), rows(400, 9.0));
@@ -251,13 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn eight_bits_take_less_than_a_third_of_f32_for_heads_of_64() {
+    fn halves_take_half_of_f32_and_eight_bits_less_than_a_third_for_heads_of_64() {
         let bytes = |kept| {
             let mut cache = KvCache::new(1, kept);
             let rows = Tensor::ones((2, 10, 64), DType::F32, &Device::Cpu).unwrap();
             cache.layer(0).unwrap().append(&rows, &rows).unwrap();
             cache.bytes()
         };
+        assert_eq!(2 * bytes(CacheType::Half), bytes(CacheType::Float));
         assert!(3 * bytes(CacheType::Int8) < bytes(CacheType::Float));
     }
 }

@@ -7,7 +7,7 @@ use super::moe::Moe;
 use super::{DecoderConfig, TensorNames, rms_norm};
 use crate::LanguageError;
 use candle_core::{Result, Tensor};
-use glm4v_kernels::{RmsNorm, RotaryTable, Trace, add};
+use glm4v_kernels::{Precision, RmsNorm, RotaryTable, Trace, add};
 use glm4v_weights::Weights;
 
 /// Attention and MLP, each with a norm before it and, in `glm4` and its relatives, one after it:
@@ -84,6 +84,11 @@ impl Layer {
             mlp: FeedForward::load(config, names, experts, weights)?,
             mlp_output_norm: output_norm("post_mlp_layernorm")?,
         })
+    }
+
+    /// What attention's operands are rounded to.
+    pub(super) fn precision(&self) -> Precision {
+        self.attention.precision()
     }
 
     /// `x` `(length, hidden)` to the same shape; its rows belong to `sequences`, so many to each.

@@ -29,7 +29,7 @@ pub use rotary::{RotaryConfig, YarnConfig};
 
 use crate::LanguageError;
 use candle_core::{DType, Device, Result, Tensor};
-use glm4v_kernels::{Embedding, Linear, RmsNorm, RotaryTable, Trace, activation_type};
+use glm4v_kernels::{Embedding, Linear, Precision, RmsNorm, RotaryTable, Trace, activation_type};
 use glm4v_weights::{Weights, WeightsError};
 use hybrid::HybridLayers;
 use layer::Layer;
@@ -115,8 +115,21 @@ impl Decoder {
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
         match &self.layers {
-            Layers::Attention(layers) => KvCache::new(layers.len(), self.cache_type),
-            Layers::Hybrid(layers) => layers.new_cache(self.cache_type),
+            Layers::Attention(layers) => KvCache::new(layers.len(), self.cache_type()),
+            Layers::Hybrid(layers) => layers.new_cache(self.cache_type()),
+        }
+    }
+
+    /// How its caches are kept; never [`CacheType::Auto`].
+    pub fn cache_type(&self) -> CacheType {
+        match (self.cache_type, &self.layers) {
+            (CacheType::Auto, Layers::Attention(layers)) => {
+                let rounds = layers.iter().any(|layer| layer.precision() != Precision::Single);
+                let halves = rounds && self.device.is_cpu() && self.dtype() == DType::F32;
+                if halves { CacheType::Half } else { CacheType::Float }
+            }
+            (CacheType::Auto | CacheType::Half, Layers::Hybrid(_)) => CacheType::Float,
+            (chosen, _) => chosen,
         }
     }
 

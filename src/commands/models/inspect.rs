@@ -269,7 +269,7 @@ fn print(card: &Card<'_>) -> std::io::Result<()> {
     }
     if let Some(bytes) = card.cache_per_token {
         let full = format!("{} for {TOKENS} tokens", mebibytes(bytes.saturating_mul(TOKENS)));
-        line("cache", format!("{:.1} KiB a token, {full}", bytes as f64 / 1024.0))?;
+        line("cache", format!("{:.1} KiB a token in f32, {full}", bytes as f64 / 1024.0))?;
     }
     if let Some(free) = card.free {
         line("free now", mebibytes(free))?;

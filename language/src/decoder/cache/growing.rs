@@ -87,7 +87,12 @@ impl Buffer {
         device: &Device,
     ) -> Result<Self> {
         Ok(Self(match kept {
-            CacheType::Float => KeptRows::Float(Tensor::zeros(shape, dtype, device)?),
+            CacheType::Half if device.is_cpu() && dtype == DType::F32 => {
+                KeptRows::Float(Tensor::zeros(shape, DType::F16, device)?)
+            }
+            CacheType::Auto | CacheType::Float | CacheType::Half => {
+                KeptRows::Float(Tensor::zeros(shape, dtype, device)?)
+            }
             CacheType::Int8 => KeptRows::Bytes {
                 codes: Tensor::zeros(shape, DType::U8, device)?,
                 scales: Tensor::zeros((shape.0, shape.1, 1), DType::F32, device)?,
