@@ -12,8 +12,9 @@ macro_rules! nano_files {
     };
 }
 
-/// The files of `models/nano`, as its Hugging Face folder has them.
-pub(crate) const FILES: &[(&str, &[u8])] = nano_files![
+/// The files of `models/nano`, as its Hugging Face folder has them. A static: the weights of a
+/// constant can be in the program more than once.
+pub(crate) static FILES: &[(&str, &[u8])] = nano_files![
     "config.json",
     "generation_config.json",
     "model.safetensors",
