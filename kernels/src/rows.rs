@@ -201,8 +201,8 @@ fn round_to_halves(to: &mut [f16], row: &[f32]) {
     for (to, values) in to.chunks_mut(CHUNK).zip(row.chunks(CHUNK)) {
         let mut kept = [0.0; CHUNK];
         for (kept, value) in kept.iter_mut().zip(values) {
-            // What is infinite or no number makes the difference no number.
-            *kept = value.clamp(-largest, largest) + (value - value);
+            let finite = value.is_finite();
+            *kept = if finite { value.clamp(-largest, largest) } else { f32::NAN };
         }
         to.convert_from_f32_slice(&kept[..values.len()]);
     }

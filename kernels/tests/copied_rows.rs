@@ -1,5 +1,7 @@
 //! Rows copied into a longer buffer, beside candle's own copy.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use candle_core::{DType, Device, Tensor};
 use glm4v_kernels::copy_rows;
 use proptest::prelude::*;
