@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use glm4v_fusion::{CacheType, GenerateOptions, LoadOptions, Model};
+use glm4v_fusion::{CacheType, FloatType, GenerateOptions, LoadOptions, Model};
 use serde_json::Value;
 use std::path::Path;
 
@@ -65,4 +65,18 @@ fn memory_is_linear_in_the_length_and_the_needle_is_seen() {
         }
     }
     assert!(a_row[1] < 0.45 * a_row[0], "int8 takes {} bytes a row, floats {}", a_row[1], a_row[0]);
+}
+
+#[test]
+fn beside_weights_of_fewer_bits_the_cache_takes_half_unless_told_otherwise() {
+    let folder = stretched();
+    let bytes = |dtype, cache_type| {
+        let options = LoadOptions { dtype: Some(dtype), cache_type, ..LoadOptions::default() };
+        let model = Model::load(folder.path().to_str().unwrap(), &options).unwrap();
+        ask(&model, LENGTHS[0], "7").1
+    };
+    let whole = bytes(FloatType::F32, CacheType::Auto);
+    assert_eq!(bytes(FloatType::F32, CacheType::Half), whole / 2);
+    assert_eq!(bytes(FloatType::Bf16, CacheType::Auto), whole / 2);
+    assert_eq!(bytes(FloatType::Bf16, CacheType::Float), whole);
 }
