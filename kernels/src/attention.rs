@@ -90,9 +90,9 @@ pub fn attention_in(
 }
 
 /// [`attention_in`] over keys and values as a cache keeps them. Those in bytes or f16 become numbers
-/// a block at a time, as they are read. Fewer than 64 queries are never rounded: what is decoded must not
-/// depend on how many rows are decoded together. More are rounded to bf16 at most: keys of decoders
-/// are known for channels far larger than the others, which bytes would be made for.
+/// as they are read. Fewer than 64 queries are never rounded: what is decoded must not depend on how
+/// many rows are decoded together. More are rounded to bf16 at most: keys of decoders are known for
+/// channels far larger than the others, which bytes would be made for.
 ///
 /// # Errors
 /// As [`attention`].

@@ -171,7 +171,7 @@ impl CopyRows {
     ) -> Result<()> {
         let ((heads, count, width), (to_heads, capacity, to_width)) =
             (layout.shape().dims3()?, to_layout.shape().dims3()?);
-        if (heads, width) != (to_heads, to_width) || capacity.saturating_sub(self.at) < count {
+        if (heads, width) != (to_heads, to_width) || self.at.saturating_add(count) > capacity {
             let (dims, at) = (layout.dims(), self.at);
             candle_core::bail!("rows {dims:?} don't fit into {:?} from {at} on", to_layout.dims());
         }

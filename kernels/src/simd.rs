@@ -17,6 +17,8 @@ mod x86;
 
 use half::f16;
 pub(crate) use level::Level;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::signed_bytes;
 
 /// Minimax coefficients of 2^f for f in -0.5..=0.5, lowest power first; the relative error of the
 /// polynomial, rounding included, is below 1e-7.

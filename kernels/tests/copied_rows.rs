@@ -20,19 +20,20 @@ proptest! {
     #[test]
     fn they_are_where_candle_puts_them(
         heads in 1usize..5, rows in 0usize..60, width in 1usize..140, at in 0usize..9,
-        after in 0usize..5, transposed in any::<bool>(), half in any::<bool>(),
+        after in 0usize..5, transposed in any::<bool>(), types in 0usize..3,
     ) {
-        let dtype = if half { DType::F16 } else { DType::F32 };
+        let (from, into) =
+            [(DType::F32, DType::F32), (DType::F32, DType::F16), (DType::F16, DType::F16)][types];
         let rows = match transposed {
-            true => buffer(rows, heads, width, dtype).transpose(0, 1).unwrap(),
-            false => buffer(heads, rows, width, dtype),
+            true => buffer(rows, heads, width, from).transpose(0, 1).unwrap(),
+            false => buffer(heads, rows, width, from),
         };
         let capacity = at + rows.dim(1).unwrap() + after;
-        let (found, wanted) =
-            (buffer(heads, capacity, width, dtype), buffer(heads, capacity, width, dtype));
+        let [found, wanted] = [(); 2].map(|()| buffer(heads, capacity, width, into));
         copy_rows(&rows, &found, at).unwrap();
         if rows.elem_count() > 0 {
-            wanted.slice_set(&rows.contiguous().unwrap(), 1, at).unwrap();
+            let rows = rows.contiguous().unwrap().to_dtype(into).unwrap();
+            wanted.slice_set(&rows, 1, at).unwrap();
         }
         prop_assert_eq!(values(&found), values(&wanted));
     }
@@ -41,7 +42,8 @@ proptest! {
 #[test]
 fn rows_that_do_not_fit_are_errors() {
     let to = buffer(2, 5, 8, DType::F32);
-    for (rows, at) in [((2, 3, 8), 3), ((1, 3, 8), 0), ((2, 3, 7), 0), ((2, 1, 8), 6)] {
+    let sizes = [((2, 3, 8), 3), ((1, 3, 8), 0), ((2, 3, 7), 0), ((2, 1, 8), 6), ((2, 0, 8), 6)];
+    for (rows, at) in sizes {
         let rows = Tensor::ones(rows, DType::F32, &Device::Cpu).unwrap();
         assert!(copy_rows(&rows, &to, at).is_err(), "{rows:?} from {at} on");
     }

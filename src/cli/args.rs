@@ -64,7 +64,8 @@ pub(crate) struct EngineArgs {
     /// The type that weights and activations have [default: f32 on cpu, bf16 on cuda]
     #[arg(long)]
     pub(crate) dtype: Option<Dtype>,
-    /// How the keys and values of the sequence are kept: `int8` takes a quarter of f32's memory
+    /// How the keys and values of the sequence are kept: `half` takes half of f32's memory, `int8` a
+    /// quarter
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub(crate) kv_cache: KvCacheArg,
     /// Quantise matrices while loading, to `q4_0`, `q4_1`, `q4_k`, `q5_0`, `q5_1`, `q5_k`, `q6_k`,

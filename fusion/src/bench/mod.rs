@@ -188,11 +188,11 @@ impl Bench {
         (0..work.prompt as u32).map(|i| i.wrapping_mul(2_654_435_761) % vocabulary).collect()
     }
 
-    /// Bytes of a number in the KV cache.
-    fn cached_bytes(&self) -> f64 {
+    /// The type of the numbers in the KV cache.
+    fn cached_as(&self) -> DType {
         match self.parts.decoder.cache_type() {
-            CacheType::Half => 2.0,
-            _ => self.parts.decoder.dtype().size_in_bytes() as f64,
+            CacheType::Half => DType::F16,
+            _ => self.parts.decoder.dtype(),
         }
     }
 
@@ -200,7 +200,7 @@ impl Bench {
     fn check_room(&self, work: &Work) -> Result<(), FusionError> {
         let Some(available) = available_memory() else { return Ok(()) };
         let config = self.parts.decoder.config();
-        let row = [config.cached_numbers(), self.cached_bytes().ceil() as u64];
+        let row = [config.cached_numbers(), self.cached_as().size_in_bytes() as u64];
         let sequences = if work.batch > 1 { work.batch.saturating_add(1) } else { 1 };
         let sizes = [work.prompt.saturating_add(work.decode.max(work.say.len())), sequences];
         let needed = row
@@ -213,7 +213,7 @@ impl Bench {
         Err(FusionError::NotEnoughMemory {
             model: format!("the KV cache of {}", self.name),
             needed: needed >> 20,
-            dtype: if self.cached_bytes() < 4.0 { "f16" } else { "f32" },
+            dtype: self.cached_as().as_str(),
             available: available >> 20,
             remedy: "take a shorter prompt or a smaller batch",
         })
@@ -259,7 +259,7 @@ impl Bench {
         let plain = self.dtype().size_in_bytes() as f64;
         let weight = self.quant.map_or(plain, Quantisation::bytes_per_number);
         let head = self.quant.map_or(plain, |quant| of_tables(quant).bytes_per_number());
-        let cached = self.cached_bytes();
+        let cached = self.cached_as().size_in_bytes() as f64;
         Phase {
             name,
             work,

@@ -8,6 +8,7 @@ use super::gemm::LONG_BLOCK;
 use super::int8::{LINES, ROW_WORDS, STEP, WORDS};
 use super::pack::Line;
 use super::{Kernel, Tile};
+use crate::simd::signed_bytes;
 
 /// Weights of a byte each. Made only where the instructions were detected.
 pub(super) struct Avx512Int8(());
@@ -74,13 +75,8 @@ fn round(values: &[f32; STEP], words: &mut [__m512i; WORDS / 16]) -> (f32, i32) 
     let (largest, factor) = scale_of(values);
     let mut sums = _mm512_setzero_si512();
     for (part, words) in words.iter_mut().enumerate() {
-        let [a, b, c, d] = std::array::from_fn(|quarter| {
-            let scaled = _mm512_mul_ps(load(4 * part + quarter), factor);
-            _mm512_cvtps_epi32(scaled) // to the nearest, of two to the even
-        });
-        let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-        let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        *words = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+        let scaled = |quarter| _mm512_mul_ps(load(4 * part + quarter), factor);
+        *words = signed_bytes(std::array::from_fn(scaled));
         sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(1), *words);
     }
     (largest / 127.0, _mm512_reduce_add_epi32(sums))

@@ -23,6 +23,17 @@ pub(super) fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
     unsafe { task.run::<Avx512<true>>() }
 }
 
+/// Four registers of values within ±127, one after the other, as bytes: the nearest whole numbers,
+/// of two the even one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn signed_bytes(values: [__m512; 4]) -> __m512i {
+    let [a, b, c, d] = values.map(|register| _mm512_cvtps_epi32(register));
+    let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high))
+}
+
 /// Does the work with AVX2.
 #[target_feature(enable = "avx2,f16c,fma")]
 pub(super) fn run_avx2<T: Task>(task: T) -> T::Output {
@@ -171,10 +182,7 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
             if !DOTS {
                 return bytes_one_by_one(values, unsigned);
             }
-            let [a, b, c, d] = values.map(|register| _mm512_cvtps_epi32(register.0));
-            let (low, high) = (_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+            let bytes = signed_bytes(values.map(|register| register.0));
             let flip = _mm512_set1_epi8(if unsigned { i8::MIN } else { 0 });
             Self(_mm512_castsi512_ps(_mm512_xor_si512(bytes, flip)))
         }

@@ -45,7 +45,8 @@ pub(super) enum LayerState {
 }
 
 impl KvCache {
-    /// An empty cache for a decoder of `layers` layers.
+    /// An empty cache for a decoder of `layers` layers. It knows no weights, so [`CacheType::Auto`] is
+    /// [`CacheType::Float`].
     pub fn new(layers: usize, kept: CacheType) -> Self {
         Self::of((0..layers).map(|_| LayerState::Rows(LayerCache::new(kept))))
     }
