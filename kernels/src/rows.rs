@@ -131,6 +131,14 @@ pub fn copy_rows(rows: &Tensor, to: &Tensor, at: usize) -> Result<()> {
     if !(is_f32_on_cpu(rows) && kept_so && whole_rows && to.is_contiguous()) {
         return to.slice_set(&rows.contiguous()?, 1, at);
     }
+    let ((heads, count, width), (to_heads, capacity, to_width)) = (rows.dims3()?, to.dims3()?);
+    if (heads, width) != (to_heads, to_width) || at.saturating_add(count) > capacity {
+        candle_core::bail!("rows {:?} don't fit into {:?} from {at} on", rows.dims(), to.dims());
+    }
+    if rows.elem_count() == 0 {
+        // candle takes a tensor without elements for one that repeats them, and refuses it.
+        return Ok(());
+    }
     to.inplace_op2(rows, &CopyRows { at })
 }
 
@@ -169,12 +177,8 @@ impl CopyRows {
         (from, layout): (&[f32], &Layout),
         write: impl Fn(&mut [T], &[f32]) + Sync,
     ) -> Result<()> {
-        let ((heads, count, width), (to_heads, capacity, to_width)) =
+        let ((heads, count, width), (_, capacity, _)) =
             (layout.shape().dims3()?, to_layout.shape().dims3()?);
-        if (heads, width) != (to_heads, to_width) || self.at.saturating_add(count) > capacity {
-            let (dims, at) = (layout.dims(), self.at);
-            candle_core::bail!("rows {dims:?} don't fit into {:?} from {at} on", to_layout.dims());
-        }
         let from = from.get(layout.start_offset()..).unwrap_or_default();
         let copy = |head: usize, to: &mut [T]| {
             let rows = to[self.at * width..][..count * width].chunks_exact_mut(width.max(1));
@@ -187,7 +191,7 @@ impl CopyRows {
         let to = &mut to[to_layout.start_offset()..][..heads * head_size];
         if heads * count * width > TASK {
             each_part(to, head_size, copy);
-        } else if head_size > 0 {
+        } else {
             to.chunks_exact_mut(head_size).enumerate().for_each(|(head, to)| copy(head, to));
         }
         Ok(())

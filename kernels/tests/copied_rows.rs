@@ -40,6 +40,15 @@ proptest! {
 }
 
 #[test]
+fn no_rows_fit_into_no_room() {
+    for dtype in [DType::F32, DType::F16] {
+        let [rows, room] = [buffer(2, 0, 8, DType::F32), buffer(2, 0, 8, dtype)];
+        copy_rows(&rows, &room, 0).unwrap();
+        assert!(copy_rows(&buffer(2, 1, 8, DType::F32), &room, 0).is_err());
+    }
+}
+
+#[test]
 fn rows_that_do_not_fit_are_errors() {
     let to = buffer(2, 5, 8, DType::F32);
     let sizes = [((2, 3, 8), 3), ((1, 3, 8), 0), ((2, 3, 7), 0), ((2, 1, 8), 6), ((2, 0, 8), 6)];
