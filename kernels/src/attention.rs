@@ -45,10 +45,11 @@ pub enum Mask {
 pub enum Precision {
     /// Nothing: they stay in f32.
     Single,
-    /// bf16, where the processor has dot products of it; elsewhere they stay in f32.
+    /// bf16, where the processor has dot products of it that are faster than those of f32; elsewhere
+    /// they stay in f32.
     Bf16,
-    /// Queries and keys bytes, weights and values bf16, where the processor has dot products of
-    /// both and no AMX, whose tiles of bf16 are faster still; elsewhere as [`Precision::Bf16`].
+    /// Queries and keys bytes, weights and values as in [`Precision::Bf16`], where the processor has
+    /// dot products of bytes and no AMX, whose tiles of bf16 are faster still; elsewhere all as there.
     Bytes,
 }
 
@@ -173,11 +174,14 @@ fn computed(
     let level = Level::widest();
     let attended = match precision {
         Precision::Single => attend::<Single>(&problem, level),
-        _ if !level.multiplies_pairs() => attend::<Single>(&problem, level),
         #[cfg(target_arch = "x86_64")]
-        _ if tiles::detected() => attend::<Tiled>(&problem, level),
-        Precision::Bytes if level.multiplies_bytes() => attend::<Bytes>(&problem, level),
-        _ => attend::<Pairs>(&problem, level),
+        _ if level.multiplies_pairs() && tiles::detected() => attend::<Tiled>(&problem, level),
+        Precision::Bytes if level.multiplies_bytes() => match level.is_fast_with_pairs() {
+            true => attend::<Bytes<Pairs>>(&problem, level),
+            false => attend::<Bytes<Single>>(&problem, level),
+        },
+        _ if level.is_fast_with_pairs() => attend::<Pairs>(&problem, level),
+        _ => attend::<Single>(&problem, level),
     };
     Tensor::from_vec(attended, (queries, heads * d), &Device::Cpu)
 }

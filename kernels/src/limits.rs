@@ -27,7 +27,8 @@ pub struct Limits {
     pub threads: usize,
     /// Multiplications and additions of f32 a second, by fused multiply-adds.
     pub f32: f64,
-    /// The same of bf16 with sums in f32, where the processor has such an instruction.
+    /// The same of bf16 with sums in f32, where the processor has such an instruction; where products
+    /// of f16 are faster, of these, in which bf16 is multiplied then.
     pub bf16: Option<f64>,
     /// The same of 8-bit integers with sums in 32 bits, where the processor has such an instruction.
     pub int8: Option<f64>,

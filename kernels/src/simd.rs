@@ -16,7 +16,7 @@ mod tests;
 mod x86;
 
 use half::f16;
-pub(crate) use level::Level;
+pub(crate) use level::{Level, has_slow_pairs};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::signed_bytes;
 

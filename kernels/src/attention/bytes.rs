@@ -2,23 +2,24 @@
 
 #![allow(unsafe_code, reason = "the loops work on registers")]
 
-use super::format::{Format, KeyFormat, Pairs};
+use super::format::{Format, KeyFormat, ValueFormat};
 use crate::simd::{Lanes, MOST_LANES};
+use std::marker::PhantomData;
 
 /// Queries and keys rounded to bytes, four a word, each row scaled to ±127 by its largest value;
-/// weights and values are in bf16. Keys are unsigned, as dot products of bytes want them: their zero
+/// weights and values are kept as `V`. Keys are unsigned, as dot products of bytes want them: their zero
 /// is 128. The ends of a query are its scale and what that zero adds to its products, the end of
 /// a key its scale.
 ///
 /// Source: Zhang et al. 2024, "SageAttention", which rounds queries and keys so, and neither
 /// weights nor values.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes;
+pub(super) struct Bytes<V>(PhantomData<V>);
 
 /// The byte that stands for a key's zero.
 const ZERO: u8 = 128;
 
-impl Format for Bytes {
+impl<V: ValueFormat> Format for Bytes<V> {
     const VALUES: usize = 4;
     const ENDS: usize = 2;
 
@@ -41,8 +42,8 @@ impl Format for Bytes {
     }
 }
 
-impl KeyFormat for Bytes {
-    type Values = Pairs;
+impl<V: ValueFormat> KeyFormat for Bytes<V> {
+    type Values = V;
 
     #[inline(always)]
     unsafe fn query<L: Lanes>(row: &[f32], scale: f32, to: &mut [f32]) {

@@ -43,7 +43,8 @@ fn check(group: usize, kv_heads: usize, queries: usize, earlier: usize, d: usize
         });
     }
     let [q, k] = [&q, &k].map(rounded_to_bytes);
-    compare(&size, [&q, &k, &v], mask, of_weights, attend::<Bytes>);
+    compare(&size, [&q, &k, &v], mask, of_weights, attend::<Bytes<Pairs>>);
+    compare(&size, [&q, &k, &v], mask, 3e-5, attend::<Bytes<Single>>);
 }
 
 /// Holds `found` at every level against candle's operations.

@@ -3,11 +3,13 @@
 #![allow(unsafe_code, reason = "functions for one processor are called after asking for it")]
 
 use super::{STEPS, SUMS, rate, sum_in_lanes};
+use crate::simd::has_slow_pairs;
 use crate::tiles;
 use std::arch::asm;
 use std::arch::x86_64::{
-    _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
-    _mm512_fmadd_ps, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm256_fmadd_ps, _mm256_set1_ps, _mm512_castsi512_ph, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ph, _mm512_fmadd_ps, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_set1_ps,
 };
 use std::hint::black_box;
 
@@ -28,6 +30,10 @@ pub(super) fn bf16_rate() -> Option<f64> {
         let flops = 2 * 16 * 16 * 32 * STEPS * TILE_SUMS;
         // SAFETY: the processor has tiles, and this process may use them.
         return Some(rate(flops, || unsafe { tiles_of_bf16() }));
+    }
+    if has_slow_pairs() && is_x86_feature_detected!("avx512fp16") {
+        // SAFETY: the processor has AVX512-FP16.
+        return Some(rate(2 * 32 * STEPS * SUMS, || unsafe { fma_f16() }));
     }
     let there = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
     // SAFETY: the processor has AVX-512F and AVX512-BF16.
@@ -69,6 +75,19 @@ fn fma_256() {
     for _ in 0..STEPS {
         for sum in &mut sums {
             *sum = _mm256_fmadd_ps(a, b, *sum);
+        }
+    }
+    black_box(sums);
+}
+
+#[target_feature(enable = "avx512f,avx512fp16")]
+fn fma_f16() {
+    let half = |bits| _mm512_castsi512_ph(_mm512_set1_epi16(black_box(bits)));
+    let (a, b) = (half(0x3c00), half(0x3800)); // 1, 0.5
+    let mut sums = [a; SUMS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ph(a, b, *sum);
         }
     }
     black_box(sums);

@@ -12,7 +12,7 @@ use super::amx_widen::{WideBlocks, WideBytes};
 use super::gemm::{grow, multiply as gemm};
 use super::pack::Line;
 use super::product::Product;
-use super::{Form, Kernel, PANEL, Tile, avx512, blocks};
+use super::{Form, Kernel, PANEL, Tile, avx512, avx512_fp16, blocks};
 use crate::tiles::{self, ROWS, WORDS};
 
 /// Inputs that a step multiplies.
@@ -28,13 +28,17 @@ pub(super) fn detected() -> bool {
 /// Computes a product on a machine where tiles were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
+    let in_registers = match avx512_fp16::preferred() {
+        true => avx512_fp16::multiply,
+        false => avx512::multiply,
+    };
     if product.rows() < LEAST_ROWS {
-        return avx512::multiply(form, product);
+        return in_registers(form, product);
     }
     match form {
         // A panel of bf16 ends with its inputs; other forms have whole steps.
         Form::Bf16 if product.inputs().is_multiple_of(STEP) => tiled::<Bf16>(product),
-        Form::F32 | Form::Bf16 => avx512::multiply(form, product),
+        Form::F32 | Form::Bf16 => in_registers(form, product),
         Form::Int8 => tiled::<WideBytes>(product),
         Form::Q8_0 => tiled::<WideBlocks<blocks::Q8_0>>(product),
         Form::Q4_0 => tiled::<WideBlocks<blocks::Q4_0>>(product),

@@ -182,7 +182,7 @@ unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usi
 /// Asks for the lines that come 10 KiB after these: when many rows meet each, the processor's own
 /// reading ahead stops in between. Bytes come one after the other too fast for asking to help.
 #[inline]
-fn ask_ahead(lines: &[Line]) {
+pub(super) fn ask_ahead(lines: &[Line]) {
     const AHEAD: usize = 160;
     for line in lines {
         ask_for::<FIRST, _>(std::ptr::from_ref(line).wrapping_add(AHEAD));

@@ -22,6 +22,29 @@ pub(super) unsafe fn pack_f32<const R: usize>(rows: [&[f32]; R], packed: &mut [u
     }
 }
 
+/// Packs rows of values that are rounded to bf16 and stay f32, a value a word, with zeros up to an even
+/// number of them.
+///
+/// # Safety
+/// The machine must have AVX-512F and AVX512-BF16; the rows must all be of one length, and there
+/// must be words for it.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    let (words, inputs) = (packed.len() / R, rows.first().map_or(0, |row| row.len()));
+    for first in (0..words).step_by(16) {
+        let count = (words - first).min(16);
+        let mask = first_of_16((inputs - first).min(16));
+        // SAFETY: the mask keeps to the values that there are. A vector of bf16 has the bits of one
+        // of half words.
+        let load = |row: &[f32]| unsafe {
+            let values = _mm512_maskz_loadu_ps(mask, row.as_ptr().add(first));
+            let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values));
+            _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(rounded))
+        };
+        interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
+    }
+}
+
 /// Packs rows rounded to bf16, two values a word.
 ///
 /// # Safety

@@ -1,0 +1,300 @@
+//! Weights of bf16 on x86-64 processors whose dot products of bf16 are slow: many rows are multiplied
+//! in f16, few in f32.
+//!
+//! Intel's processors with AVX512-FP16 multiply and add 32 values of f16 in an instruction, twice a
+//! cycle, where a dot product of 32 values of bf16 takes two cycles. In f16 a weight of bf16 keeps all
+//! of its bits, and an activation three more than in bf16; sums soon lack some, so they become f32
+//! after [`STEP`] inputs. By [`SCALED`] neither they nor their summands leave the range of f16.
+
+use std::arch::x86_64::*;
+
+use super::avx512_blocks::ask_ahead;
+use super::gemm::{grow, multiply as gemm};
+use super::pack::{LINES, Line};
+use super::product::Product;
+use super::{Form, Kernel, Tile, avx512, avx512_pack};
+
+/// Fewer rows are multiplied in f32: what is decoded together must not depend on how many sequences
+/// there are.
+pub(super) const LEAST_ROWS: usize = 64;
+
+/// Inputs whose products are summed in f16, by two sums of half of them each.
+const STEP: usize = 64;
+/// Words of a row's step: its pairs, and what its sums are to be multiplied with.
+const ROW_WORDS: usize = STEP / 2 + 1;
+/// Power of two that a row's step has for its largest exponent, where weights have 0: sums of 64
+/// products are below 2 · 2 · 2⁷ · 64 = 2¹⁵.
+const SCALED: i32 = 7;
+
+/// Whether this machine has what the kernels here need.
+pub(super) fn detected() -> bool {
+    avx512::detected() && is_x86_feature_detected!("avx512fp16")
+}
+
+/// Whether its dot products of bf16 are slower than these kernels.
+pub(super) fn preferred() -> bool {
+    detected() && crate::simd::has_slow_pairs()
+}
+
+/// Computes a product on a machine where the instructions were [`detected`].
+pub(super) fn multiply(form: Form, product: Product<'_>) {
+    assert!(detected(), "the machine must have the instructions");
+    match form {
+        Form::Bf16 if product.rows() >= LEAST_ROWS => gemm(&Halves(()), product),
+        Form::Bf16 => gemm(&Single(()), product),
+        _ => avx512::multiply(form, product),
+    }
+}
+
+/// bf16 weights that become f16 a block of a panel at a time. Made only where the instructions were
+/// detected.
+struct Halves(());
+
+impl Kernel for Halves {
+    const ROWS: usize = 12;
+    const STEP: usize = STEP;
+    const ROW_WORDS: usize = ROW_WORDS;
+    const LINES: usize = STEP / 2 * LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        for (step, packed) in packed.chunks_exact_mut(ROW_WORDS * R).enumerate() {
+            let rows = rows.map(|row| &row[step * STEP..row.len().min((step + 1) * STEP)]);
+            // SAFETY: the value exists, so the instructions were detected.
+            unsafe { pack_step(rows, packed) };
+        }
+    }
+
+    fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
+        let count = lines.len().next_multiple_of(Self::LINES) + LINES;
+        grow(wide, count);
+        let (words, ends) = wide[..count].split_at_mut(count - LINES);
+        // SAFETY: the value exists, so the instructions were detected.
+        unsafe { halve(lines, words, ends) };
+        &wide[..count]
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() / ROW_WORDS * Self::LINES, (panel.len() - LINES) * R);
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+        // whoever made the tile vouches for its places.
+        unsafe { tile_halves::<R>(rows, panel, tile) }
+    }
+}
+
+/// Scales up to [`STEP`] inputs of each row by a power of two, and packs them as f16; inputs that are
+/// missing are zeros. What undoes the scaling comes after the pairs: NaN where a row holds what is no
+/// number.
+#[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
+fn pack_step<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    let (pairs, ends) = packed.split_at_mut((ROW_WORDS - 1) * R);
+    let mut words = [[_mm512_setzero_si512(); 2]; R];
+    for ((words, row), end) in words.iter_mut().zip(rows).zip(ends) {
+        let values: [__m512; 4] = std::array::from_fn(|part| {
+            let left = row.len().saturating_sub(part * 16).min(16);
+            // SAFETY: the mask keeps to the values that there are.
+            unsafe {
+                let values = row.as_ptr().wrapping_add(part * 16);
+                _mm512_maskz_loadu_ps(((1u32 << left) - 1) as u16, values)
+            }
+        });
+        let sizes = values.map(|values| _mm512_castps_si512(_mm512_abs_ps(values)));
+        let largest = _mm512_max_epi32(
+            _mm512_max_epi32(sizes[0], sizes[1]),
+            _mm512_max_epi32(sizes[2], sizes[3]),
+        );
+        let exponent = exponent_of(_mm512_reduce_max_epi32(largest));
+        let scale = power_of_two(SCALED - exponent);
+        *end = match exponent {
+            NO_NUMBER => f32::NAN.to_bits(),
+            exponent => power_of_two(exponent - SCALED).to_bits(),
+        };
+        let halves = values.map(|values| {
+            let scaled = _mm512_mul_ps(values, _mm512_set1_ps(scale));
+            _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(scaled)
+        });
+        let pair = |first, second| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
+        *words = [pair(halves[0], halves[1]), pair(halves[2], halves[3])];
+    }
+    for (half, packed) in pairs.chunks_exact_mut(16 * R).enumerate() {
+        avx512_pack::interleave::<R>(|r| words[r][half], packed);
+    }
+}
+
+/// Exponent of infinities and of what is no number.
+const NO_NUMBER: i32 = 128;
+
+/// The exponent of a number of f32 with these bits and no sign; of zeros and the smallest ones -100.
+fn exponent_of(bits: i32) -> i32 {
+    ((bits >> 23) - 127).max(-100)
+}
+
+/// 2 to the power of `exponent`, which must be one of f32's.
+fn power_of_two(exponent: i32) -> f32 {
+    f32::from_bits(((exponent + 127) << 23).cast_unsigned())
+}
+
+/// Writes pairs of bf16 as pairs of f16, each output scaled by a power of two, with zeros to the end of
+/// a step, and what undoes the scaling: NaN where an output's weights hold what is no number.
+#[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
+fn halve(lines: &[Line], wide: &mut [Line], ends: &mut [Line]) {
+    let mut largest = [_mm512_setzero_si512(); LINES];
+    for lines in lines.chunks_exact(LINES) {
+        for (largest, line) in largest.iter_mut().zip(lines) {
+            let sizes = _mm512_and_si512(load(line), _mm512_set1_epi16(i16::MAX));
+            *largest = _mm512_max_epu16(*largest, sizes);
+        }
+    }
+    let mut scales = [_mm512_setzero_ps(); LINES];
+    for ((scale, largest), end) in scales.iter_mut().zip(largest).zip(ends) {
+        // The larger of a pair, and of bf16 the exponent's bits, which are those of f32.
+        let largest = _mm512_max_epu16(largest, _mm512_slli_epi32::<16>(largest));
+        let exponent = _mm512_srli_epi32::<23>(largest);
+        let kept = _mm512_max_epi32(exponent, _mm512_set1_epi32(27)); // as `exponent_of`
+        let power = |exponent| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent));
+        *scale = power(_mm512_sub_epi32(_mm512_set1_epi32(2 * 127), kept));
+        let none = _mm512_cmpeq_epi32_mask(kept, _mm512_set1_epi32(NO_NUMBER + 127));
+        store(
+            end,
+            _mm512_castps_si512(_mm512_mask_mov_ps(power(kept), none, _mm512_set1_ps(f32::NAN))),
+        );
+    }
+    let (words, rest) = wide.split_at_mut(lines.len());
+    for (lines, wide) in lines.chunks_exact(LINES).zip(words.chunks_exact_mut(LINES)) {
+        for ((line, scale), wide) in lines.iter().zip(scales).zip(wide) {
+            let words = load(line);
+            let halves = [_mm512_slli_epi32::<16>(words), high_half(words)].map(|values| {
+                let scaled = _mm512_mul_ps(_mm512_castsi512_ps(values), scale);
+                _mm512_cvtepu16_epi32(_mm512_cvtps_ph::<
+                    { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+                >(scaled))
+            });
+            store(wide, _mm512_or_si512(halves[0], _mm512_slli_epi32::<16>(halves[1])));
+        }
+    }
+    rest.fill(Line([0; 16]));
+}
+
+/// # Safety
+/// There must be as many steps of `R` rows as of the panel, and its ends; the tile's places must be
+/// readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
+unsafe fn tile_halves<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
+    let (words, ends) = panel.split_at(panel.len() - LINES);
+    let steps = words.chunks_exact(STEP / 2 * LINES).zip(rows.chunks_exact(ROW_WORDS * R));
+    for (lines, rows) in steps {
+        let mut halves = [[_mm512_setzero_ph(); LINES]; R];
+        let (rows, scales) = rows.split_at((ROW_WORDS - 1) * R);
+        for (pair, rows) in lines.chunks_exact(LINES).zip(rows.chunks_exact(R)) {
+            let [left, right] = [0, 1].map(|line| _mm512_castsi512_ph(load(&pair[line])));
+            for (halves, row) in halves.iter_mut().zip(rows) {
+                let row = _mm512_castsi512_ph(_mm512_set1_epi32(row.cast_signed()));
+                halves[0] = _mm512_fmadd_ph(row, left, halves[0]);
+                halves[1] = _mm512_fmadd_ph(row, right, halves[1]);
+            }
+        }
+        for ((sums, halves), scale) in sums.iter_mut().zip(halves).zip(scales) {
+            let scale = _mm512_set1_ps(f32::from_bits(*scale));
+            for (sum, half) in sums.iter_mut().zip(halves_of(halves)) {
+                *sum = _mm512_fmadd_ps(_mm512_cvtph_ps(half), scale, *sum);
+            }
+        }
+    }
+    let scales = [0, 1].map(|line| _mm512_castsi512_ps(load(&ends[line])));
+    for sums in &mut sums {
+        *sums = in_order(*sums);
+        for (sum, scale) in sums.iter_mut().zip(scales) {
+            *sum = _mm512_mul_ps(*sum, scale);
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { avx512::write(&sums, tile) }
+}
+
+/// The sums of pairs: of outputs 0, 16, 1, 17 and so on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
+fn halves_of([left, right]: [__m512h; 2]) -> [__m256i; 2] {
+    const ODD: u32 = 0xaaaa_aaaa;
+    let [left, right] = [left, right].map(|sums| _mm512_castph_si512(sums));
+    let first = _mm512_mask_blend_epi16(ODD, left, _mm512_slli_epi32::<16>(right));
+    let second = _mm512_mask_blend_epi16(ODD, _mm512_srli_epi32::<16>(left), right);
+    let sums = _mm512_add_ph(_mm512_castsi512_ph(first), _mm512_castsi512_ph(second));
+    let sums = _mm512_castph_si512(sums);
+    [_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64::<1>(sums)]
+}
+
+/// Outputs in the order of [`halves_of`] in their own.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn in_order([low, high]: [__m512; 2]) -> [__m512; 2] {
+    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    [even, odd].map(|order| _mm512_permutex2var_ps(low, order, high))
+}
+
+/// bf16 weights that become f32 in registers. Made only where the instructions were detected.
+struct Single(());
+
+impl Kernel for Single {
+    const ROWS: usize = 12;
+    const STEP: usize = 2;
+    const ROW_WORDS: usize = 2;
+    const LINES: usize = LINES;
+
+    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
+        assert!(rows.iter().all(|row| row.len().next_multiple_of(2) * R == packed.len()));
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit.
+        unsafe { avx512_pack::pack_rounded(rows, packed) }
+    }
+
+    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
+        assert_eq!(rows.len() * LINES, 2 * panel.len() * R);
+        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
+        // whoever made the tile vouches for its places.
+        unsafe { tile_single::<R>(rows, panel, tile) }
+    }
+}
+
+/// # Safety
+/// The tile's places must be readable and writable, and no other task may touch them.
+#[target_feature(enable = "avx512f")]
+unsafe fn tile_single<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
+    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
+    for (pair, rows) in panel.chunks_exact(LINES).zip(rows.chunks_exact(2 * R)) {
+        ask_ahead(pair);
+        let words = [0, 1].map(|line| load(&pair[line]));
+        let even = words.map(|words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)));
+        let odd = words.map(|words| _mm512_castsi512_ps(high_half(words)));
+        for (rows, weights) in rows.chunks_exact(R).zip([even, odd]) {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let row = _mm512_set1_ps(f32::from_bits(*row));
+                sums[0] = _mm512_fmadd_ps(row, weights[0], sums[0]);
+                sums[1] = _mm512_fmadd_ps(row, weights[1], sums[1]);
+            }
+        }
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { avx512::write(&sums, tile) }
+}
+
+/// The upper half of each word, and zeros below: the second of a pair of bf16 in f32.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn high_half(words: __m512i) -> __m512i {
+    _mm512_and_si512(words, _mm512_set1_epi32(-1 << 16))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(line: &Line) -> __m512i {
+    // SAFETY: a line is 64 bytes and aligned to them.
+    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(line: &mut Line, words: __m512i) {
+    // SAFETY: as for `load`.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), words) }
+}
