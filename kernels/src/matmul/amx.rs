@@ -12,7 +12,7 @@ use super::amx_widen::{WideBlocks, WideBytes};
 use super::gemm::{grow, multiply as gemm};
 use super::pack::Line;
 use super::product::Product;
-use super::{Form, Kernel, PANEL, Tile, avx512, avx512_fp16, blocks};
+use super::{Form, Isa, Kernel, PANEL, Tile, avx512, blocks};
 use crate::tiles::{self, ROWS, WORDS};
 
 /// Inputs that a step multiplies.
@@ -22,23 +22,21 @@ pub(super) const LEAST_ROWS: usize = 24;
 
 /// Whether this machine has what the kernels here need.
 pub(super) fn detected() -> bool {
-    avx512::detected() && tiles::detected()
+    avx512::detected(Isa::Avx512Bf16) && tiles::detected()
 }
 
 /// Computes a product on a machine where tiles were [`detected`].
 pub(super) fn multiply(form: Form, product: Product<'_>) {
     assert!(detected(), "the machine must have the instructions");
-    let in_registers = match avx512_fp16::preferred() {
-        true => avx512_fp16::multiply,
-        false => avx512::multiply,
-    };
+    let in_registers =
+        |product| avx512::multiply(avx512::fastest().unwrap_or(Isa::Avx512), form, product);
     if product.rows() < LEAST_ROWS {
-        return in_registers(form, product);
+        return in_registers(product);
     }
     match form {
         // A panel of bf16 ends with its inputs; other forms have whole steps.
         Form::Bf16 if product.inputs().is_multiple_of(STEP) => tiled::<Bf16>(product),
-        Form::F32 | Form::Bf16 => in_registers(form, product),
+        Form::F32 | Form::Bf16 => in_registers(product),
         Form::Int8 => tiled::<WideBytes>(product),
         Form::Q8_0 => tiled::<WideBlocks<blocks::Q8_0>>(product),
         Form::Q4_0 => tiled::<WideBlocks<blocks::Q4_0>>(product),

@@ -1,32 +1,55 @@
-//! Kernels for x86-64 with AVX-512 and its bf16 dot products.
+//! Kernels for x86-64 with AVX-512 and its dot products of bytes, and what some such processors have
+//! beside them.
 
 use std::arch::x86_64::*;
 
+use super::avx512_bf16::{Dots, Widened};
 use super::avx512_blocks;
 use super::avx512_bytes::{self, Avx512Bytes};
+use super::avx512_fp16::{self, Halves};
 use super::avx512_int8::Avx512Int8;
 use super::gemm::multiply as gemm;
 use super::pack::{LINES, Line};
 use super::product::Product;
-use super::{Form, Kernel, Tile, avx512_pack, blocks};
+use super::{Form, Isa, Kernel, Tile, avx512_pack, blocks};
+use crate::simd::has_slow_pairs;
 
-/// Whether this machine has what the kernels here need.
-pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx512f")
+/// Whether this machine has what the kernels of an instruction set of AVX-512 need.
+pub(super) fn detected(isa: Isa) -> bool {
+    let all = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bf16")
-        && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("avx512vnni");
+    match isa {
+        Isa::Avx512 => all,
+        Isa::Avx512Bf16 => all && is_x86_feature_detected!("avx512bf16"),
+        Isa::Avx512Fp16 => all && is_x86_feature_detected!("avx512fp16"),
+        _ => false,
+    }
 }
 
-/// Computes a product on a machine where the instructions were [`detected`].
-pub(super) fn multiply(form: Form, product: Product<'_>) {
-    assert!(detected(), "the machine must have the instructions");
+/// The fastest instruction set of AVX-512 that this machine has.
+pub(super) fn fastest() -> Option<Isa> {
+    let slow = has_slow_pairs();
+    let kinds = [(Isa::Avx512Bf16, !slow), (Isa::Avx512Fp16, slow), (Isa::Avx512, true)];
+    kinds.into_iter().find(|&(isa, wanted)| wanted && detected(isa)).map(|(isa, _)| isa)
+}
+
+/// Computes a product on a machine where the instructions of `isa` were [`detected`].
+pub(super) fn multiply(isa: Isa, form: Form, product: Product<'_>) {
+    assert!(detected(isa), "the machine must have the instructions");
     let in_bytes = product.rows() >= avx512_bytes::LEAST_ROWS;
     match form {
         Form::F32 => gemm(&F32(()), product),
-        Form::Bf16 => gemm(&Bf16(()), product),
         // SAFETY: the instructions are there, as asserted above; so in the next ones.
+        Form::Bf16 if isa == Isa::Avx512Bf16 => gemm(&unsafe { Dots::new() }, product),
+        Form::Bf16 if isa == Isa::Avx512Fp16 && product.rows() >= avx512_fp16::LEAST_ROWS => {
+            // SAFETY: as above.
+            gemm(&unsafe { Halves::new() }, product)
+        }
+        // SAFETY: as above.
+        Form::Bf16 => gemm(&unsafe { Widened::new() }, product),
+        // SAFETY: as above.
         Form::Int8 => gemm(&unsafe { Avx512Int8::new() }, product),
         // SAFETY: as above.
         Form::Q8_0 => unsafe { avx512_blocks::multiply::<blocks::Q8_0>(product) },
@@ -84,30 +107,6 @@ impl Kernel for F32 {
     }
 }
 
-/// bf16 weights. Made only where the instructions were detected.
-struct Bf16(());
-
-impl Kernel for Bf16 {
-    const ROWS: usize = 12;
-    const STEP: usize = 2;
-    const ROW_WORDS: usize = 1;
-    const LINES: usize = LINES;
-
-    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        assert!(rows.iter().all(|row| row.len().div_ceil(2) * R == packed.len()));
-        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and are
-        // those of all rows, which are cut from one matrix.
-        unsafe { avx512_pack::pack_bf16(rows, packed) }
-    }
-
-    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        assert_eq!(rows.len() * LINES, panel.len() * R);
-        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
-        // whoever made the tile vouches for its places.
-        unsafe { tile_bf16::<R>(rows, panel, tile) }
-    }
-}
-
 /// # Safety
 /// There must be as many words of `R` rows as of the panel; the tile's places must be readable
 /// and writable, and no other task may touch them.
@@ -131,36 +130,6 @@ unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
     unsafe { write(&sums, tile) }
 }
 
-/// # Safety
-/// As [`tile_f32`].
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn tile_bf16<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
-    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
-    let (rows, weights) = (rows.as_ptr(), panel.as_ptr().cast::<i32>());
-    for word in 0..panel.len() / LINES {
-        // SAFETY: `word` is below the number of words in both. The vectors of bf16 have the bits
-        // of the vectors of words.
-        unsafe {
-            let left = bf16s(_mm512_load_epi32(weights.add(word * 32)));
-            let right = bf16s(_mm512_load_epi32(weights.add(word * 32 + 16)));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let row = bf16s(_mm512_set1_epi32((*rows.add(word * R + r)).cast_signed()));
-                sums[0] = _mm512_dpbf16_ps(sums[0], row, left);
-                sums[1] = _mm512_dpbf16_ps(sums[1], row, right);
-            }
-        }
-    }
-    // SAFETY: as the caller vouches.
-    unsafe { write(&sums, tile) }
-}
-
-/// Words as pairs of bf16.
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn bf16s(words: __m512i) -> __m512bh {
-    // SAFETY: both are 512 bits, and any bits are a value of either.
-    unsafe { std::mem::transmute::<__m512i, __m512bh>(words) }
-}
-
 /// Adds the seed to the sums and writes them.
 ///
 /// # Safety
@@ -181,4 +150,20 @@ pub(super) unsafe fn write<const R: usize>(sums: &[[__m512; LINES]; R], tile: &T
             }
         }
     }
+}
+
+/// Reads a line.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load(line: &Line) -> __m512i {
+    // SAFETY: a line is 64 bytes and aligned to them.
+    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
+}
+
+/// Writes a line.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store(line: &mut Line, words: __m512i) {
+    // SAFETY: as for `load`.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), words) }
 }

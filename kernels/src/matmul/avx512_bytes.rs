@@ -10,6 +10,7 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
+use super::avx512::store;
 use super::avx512_blocks::Vectors;
 use super::avx512_int8::Avx512Int8;
 use super::blocks::{Block, Q6K, ROW_BLOCK, SuperBlock};
@@ -198,12 +199,4 @@ impl Pairs {
         let even = _mm512_srli_epi16::<FRACTION>(even);
         _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<{ 8 - FRACTION }>(odd))
     }
-}
-
-/// Writes a line.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(line: &mut Line, words: __m512i) {
-    // SAFETY: a line is 64 bytes and aligned to them.
-    unsafe { std::ptr::from_mut(line).cast::<__m512i>().write(words) };
 }

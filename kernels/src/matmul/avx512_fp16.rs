@@ -1,5 +1,4 @@
-//! Weights of bf16 on x86-64 processors whose dot products of bf16 are slow: many rows are multiplied
-//! in f16, few in f32.
+//! Weights of bf16 as f16, a block of a panel at a time, for products of many rows.
 //!
 //! Intel's processors with AVX512-FP16 multiply and add 32 values of f16 in an instruction, twice a
 //! cycle, where a dot product of 32 values of bf16 takes two cycles. In f16 a weight of bf16 keeps all
@@ -8,11 +7,11 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512_blocks::ask_ahead;
-use super::gemm::{grow, multiply as gemm};
+use super::avx512::{self, load, store};
+use super::avx512_bf16::high_half;
+use super::gemm::grow;
 use super::pack::{LINES, Line};
-use super::product::Product;
-use super::{Form, Kernel, Tile, avx512, avx512_pack};
+use super::{Kernel, Tile, avx512_pack};
 
 /// Fewer rows are multiplied in f32: what is decoded together must not depend on how many sequences
 /// there are.
@@ -26,29 +25,17 @@ const ROW_WORDS: usize = STEP / 2 + 1;
 /// products are below 2 · 2 · 2⁷ · 64 = 2¹⁵.
 const SCALED: i32 = 7;
 
-/// Whether this machine has what the kernels here need.
-pub(super) fn detected() -> bool {
-    avx512::detected() && is_x86_feature_detected!("avx512fp16")
-}
-
-/// Whether its dot products of bf16 are slower than these kernels.
-pub(super) fn preferred() -> bool {
-    detected() && crate::simd::has_slow_pairs()
-}
-
-/// Computes a product on a machine where the instructions were [`detected`].
-pub(super) fn multiply(form: Form, product: Product<'_>) {
-    assert!(detected(), "the machine must have the instructions");
-    match form {
-        Form::Bf16 if product.rows() >= LEAST_ROWS => gemm(&Halves(()), product),
-        Form::Bf16 => gemm(&Single(()), product),
-        _ => avx512::multiply(form, product),
-    }
-}
-
 /// bf16 weights that become f16 a block of a panel at a time. Made only where the instructions were
 /// detected.
-struct Halves(());
+pub(super) struct Halves(());
+
+impl Halves {
+    /// # Safety
+    /// The machine must have the instructions that [`avx512::detected`] looks for, f16 among them.
+    pub(super) const unsafe fn new() -> Self {
+        Self(())
+    }
+}
 
 impl Kernel for Halves {
     const ROWS: usize = 12;
@@ -87,9 +74,9 @@ impl Kernel for Halves {
 #[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
 fn pack_step<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     let (pairs, ends) = packed.split_at_mut((ROW_WORDS - 1) * R);
-    let mut words = [[_mm512_setzero_si512(); 2]; R];
+    let mut words = [[_mm512_setzero_si512(); STEP / 32]; R];
     for ((words, row), end) in words.iter_mut().zip(rows).zip(ends) {
-        let values: [__m512; 4] = std::array::from_fn(|part| {
+        let values: [__m512; STEP / 16] = std::array::from_fn(|part| {
             let left = row.len().saturating_sub(part * 16).min(16);
             // SAFETY: the mask keeps to the values that there are.
             unsafe {
@@ -97,11 +84,9 @@ fn pack_step<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
                 _mm512_maskz_loadu_ps(((1u32 << left) - 1) as u16, values)
             }
         });
-        let sizes = values.map(|values| _mm512_castps_si512(_mm512_abs_ps(values)));
-        let largest = _mm512_max_epi32(
-            _mm512_max_epi32(sizes[0], sizes[1]),
-            _mm512_max_epi32(sizes[2], sizes[3]),
-        );
+        let largest = values.iter().fold(_mm512_setzero_si512(), |largest, values| {
+            _mm512_max_epi32(largest, _mm512_castps_si512(_mm512_abs_ps(*values)))
+        });
         let exponent = exponent_of(_mm512_reduce_max_epi32(largest));
         let scale = power_of_two(SCALED - exponent);
         *end = match exponent {
@@ -112,11 +97,12 @@ fn pack_step<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
             let scaled = _mm512_mul_ps(values, _mm512_set1_ps(scale));
             _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(scaled)
         });
-        let pair = |first, second| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
-        *words = [pair(halves[0], halves[1]), pair(halves[2], halves[3])];
+        for (words, [first, second]) in words.iter_mut().zip(halves.as_chunks().0) {
+            *words = _mm512_inserti64x4::<1>(_mm512_castsi256_si512(*first), *second);
+        }
     }
-    for (half, packed) in pairs.chunks_exact_mut(16 * R).enumerate() {
-        avx512_pack::interleave::<R>(|r| words[r][half], packed);
+    for (part, packed) in pairs.chunks_exact_mut(16 * R).enumerate() {
+        avx512_pack::interleave::<R>(|r| words[r][part], packed);
     }
 }
 
@@ -231,70 +217,4 @@ fn in_order([low, high]: [__m512; 2]) -> [__m512; 2] {
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
     [even, odd].map(|order| _mm512_permutex2var_ps(low, order, high))
-}
-
-/// bf16 weights that become f32 in registers. Made only where the instructions were detected.
-struct Single(());
-
-impl Kernel for Single {
-    const ROWS: usize = 12;
-    const STEP: usize = 2;
-    const ROW_WORDS: usize = 2;
-    const LINES: usize = LINES;
-
-    fn pack<const R: usize>(&self, rows: [&[f32]; R], packed: &mut [u32]) {
-        assert!(rows.iter().all(|row| row.len().next_multiple_of(2) * R == packed.len()));
-        // SAFETY: the value exists, so the instructions were detected; the lengths fit.
-        unsafe { avx512_pack::pack_rounded(rows, packed) }
-    }
-
-    fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        assert_eq!(rows.len() * LINES, 2 * panel.len() * R);
-        // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
-        // whoever made the tile vouches for its places.
-        unsafe { tile_single::<R>(rows, panel, tile) }
-    }
-}
-
-/// # Safety
-/// The tile's places must be readable and writable, and no other task may touch them.
-#[target_feature(enable = "avx512f")]
-unsafe fn tile_single<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
-    let mut sums = [[_mm512_setzero_ps(); LINES]; R];
-    for (pair, rows) in panel.chunks_exact(LINES).zip(rows.chunks_exact(2 * R)) {
-        ask_ahead(pair);
-        let words = [0, 1].map(|line| load(&pair[line]));
-        let even = words.map(|words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)));
-        let odd = words.map(|words| _mm512_castsi512_ps(high_half(words)));
-        for (rows, weights) in rows.chunks_exact(R).zip([even, odd]) {
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                let row = _mm512_set1_ps(f32::from_bits(*row));
-                sums[0] = _mm512_fmadd_ps(row, weights[0], sums[0]);
-                sums[1] = _mm512_fmadd_ps(row, weights[1], sums[1]);
-            }
-        }
-    }
-    // SAFETY: as the caller vouches.
-    unsafe { avx512::write(&sums, tile) }
-}
-
-/// The upper half of each word, and zeros below: the second of a pair of bf16 in f32.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn high_half(words: __m512i) -> __m512i {
-    _mm512_and_si512(words, _mm512_set1_epi32(-1 << 16))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load(line: &Line) -> __m512i {
-    // SAFETY: a line is 64 bytes and aligned to them.
-    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn store(line: &mut Line, words: __m512i) {
-    // SAFETY: as for `load`.
-    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), words) }
 }

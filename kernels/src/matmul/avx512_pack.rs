@@ -22,29 +22,6 @@ pub(super) unsafe fn pack_f32<const R: usize>(rows: [&[f32]; R], packed: &mut [u
     }
 }
 
-/// Packs rows of values that are rounded to bf16 and stay f32, a value a word, with zeros up to an even
-/// number of them.
-///
-/// # Safety
-/// The machine must have AVX-512F and AVX512-BF16; the rows must all be of one length, and there
-/// must be words for it.
-#[target_feature(enable = "avx512f,avx512bf16")]
-pub(super) unsafe fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
-    let (words, inputs) = (packed.len() / R, rows.first().map_or(0, |row| row.len()));
-    for first in (0..words).step_by(16) {
-        let count = (words - first).min(16);
-        let mask = first_of_16((inputs - first).min(16));
-        // SAFETY: the mask keeps to the values that there are. A vector of bf16 has the bits of one
-        // of half words.
-        let load = |row: &[f32]| unsafe {
-            let values = _mm512_maskz_loadu_ps(mask, row.as_ptr().add(first));
-            let rounded = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values));
-            _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(rounded))
-        };
-        interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
-    }
-}
-
 /// Packs rows rounded to bf16, two values a word.
 ///
 /// # Safety
@@ -67,6 +44,38 @@ pub(super) unsafe fn pack_bf16<const R: usize>(rows: [&[f32]; R], packed: &mut [
         };
         interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
     }
+}
+
+/// Packs rows of values that are rounded to bf16 and stay f32, a value a word, with zeros up to an even
+/// number of them.
+///
+/// # Safety
+/// The machine must have AVX-512F; the rows must all be of one length, and there must be words for it.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn pack_rounded<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
+    let (words, inputs) = (packed.len() / R, rows.first().map_or(0, |row| row.len()));
+    for first in (0..words).step_by(16) {
+        let count = (words - first).min(16);
+        let mask = first_of_16((inputs - first).min(16));
+        // SAFETY: the mask keeps to the values that there are.
+        let load = |row: &[f32]| unsafe {
+            rounded_to_bf16(_mm512_maskz_loadu_ps(mask, row.as_ptr().add(first)))
+        };
+        interleave::<R>(|r| load(rows[r]), &mut packed[first * R..][..count * R]);
+    }
+}
+
+/// The bits of values rounded to bf16, of two the even one, with zeros in the lower halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn rounded_to_bf16(values: __m512) -> __m512i {
+    let bits = _mm512_castps_si512(values);
+    let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+    let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+    let rounded = _mm512_add_epi32(bits, half);
+    let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(values, values);
+    let quiet = _mm512_set1_epi32(0x7fc0_0000); // whatever bits it had: some would round to a number
+    _mm512_and_si512(_mm512_mask_mov_epi32(rounded, none, quiet), _mm512_set1_epi32(-1 << 16))
 }
 
 /// Packs rows for a format of blocks, as [`super::blocks::pack_rows`] does.

@@ -19,6 +19,8 @@ mod avx2_int8;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+#[cfg(target_arch = "x86_64")]
 mod avx512_blocks;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bytes;
@@ -145,9 +147,13 @@ enum Isa {
     Plain,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// With dot products of bytes.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// With products of f16, which are faster than dot products of bf16.
+    /// With those and dot products of bf16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    /// With dot products of bytes and products of f16.
     #[cfg(target_arch = "x86_64")]
     Avx512Fp16,
     #[cfg(target_arch = "x86_64")]
@@ -163,18 +169,15 @@ enum Isa {
 }
 
 impl Isa {
-    /// The widest that this machine has.
+    /// The fastest that this machine has.
     fn detect() -> Self {
         #[cfg(all(target_arch = "x86_64", not(miri)))]
         {
             if amx::detected() {
                 return Self::Amx;
             }
-            if avx512_fp16::preferred() {
-                return Self::Avx512Fp16;
-            }
-            if avx512::detected() {
-                return Self::Avx512;
+            if let Some(isa) = avx512::fastest() {
+                return isa;
             }
             if avx2::detected() {
                 return Self::Avx2;
@@ -301,9 +304,9 @@ fn multiply_on(isa: Isa, product: Product<'_>) {
         #[cfg(target_arch = "x86_64")]
         (Isa::Avx2, form) => avx2::multiply(form, product),
         #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, form) => avx512::multiply(form, product),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512Fp16, form) => avx512_fp16::multiply(form, product),
+        (Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx512Fp16, form) => {
+            avx512::multiply(isa, form, product);
+        }
         #[cfg(target_arch = "x86_64")]
         (Isa::Amx, form) => amx::multiply(form, product),
         #[cfg(target_arch = "aarch64")]

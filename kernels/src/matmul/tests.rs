@@ -34,8 +34,8 @@ pub(super) fn kernels() -> Vec<Isa> {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         all.extend(super::avx2::detected().then_some(Isa::Avx2));
-        all.extend(super::avx512::detected().then_some(Isa::Avx512));
-        all.extend(super::avx512_fp16::detected().then_some(Isa::Avx512Fp16));
+        let kinds = [Isa::Avx512, Isa::Avx512Bf16, Isa::Avx512Fp16];
+        all.extend(kinds.into_iter().filter(|&isa| super::avx512::detected(isa)));
         all.extend(super::amx::detected().then_some(Isa::Amx));
     }
     #[cfg(all(target_arch = "aarch64", not(miri)))]

@@ -182,7 +182,7 @@ fn bound_of_two_bytes(x: &[f32], w: &[f32]) -> f64 {
 #[test]
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 fn products_of_many_rows_with_narrow_weights_are_near_the_exact_ones() {
-    if !super::super::avx512::detected() {
+    if !super::super::avx512::detected(Isa::Avx512) {
         return;
     }
     for (form, rows, outputs, inputs) in [
@@ -211,7 +211,7 @@ fn products_of_many_rows_with_narrow_weights_are_near_the_exact_ones() {
 #[test]
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 fn products_of_many_rows_in_f16_are_near_the_exact_ones() {
-    if !super::super::avx512_fp16::detected() {
+    if !super::super::avx512::detected(Isa::Avx512Fp16) {
         return;
     }
     for (rows, outputs, inputs) in
@@ -232,7 +232,7 @@ fn products_of_many_rows_in_f16_are_near_the_exact_ones() {
 #[test]
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 fn products_in_f16_scale_with_rows_and_outputs() {
-    if !super::super::avx512_fp16::detected() {
+    if !super::super::avx512::detected(Isa::Avx512Fp16) {
         return;
     }
     let (rows, outputs, inputs) = (70, 45, 150);
@@ -247,5 +247,30 @@ fn products_in_f16_scale_with_rows_and_outputs() {
     for (i, (found, wanted)) in found.into_iter().zip(wanted).enumerate() {
         let wanted = wanted * scale(i / outputs) * scale(i % outputs);
         assert_eq!(found, wanted, "output {} of row {}", i % outputs, i / outputs);
+    }
+}
+
+/// A weight that is no number shows in all of its output's products and in no others.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+fn weights_that_are_no_numbers_show_in_their_output_alone() {
+    let (rows, outputs, inputs) = (64, 40, 100);
+    let x = spread(rows * inputs, 6);
+    let mut values = spread(outputs * inputs, 5);
+    let pack = |values: &[f32]| PackedMatrix::new(Values::F32(values), outputs, inputs, Form::Bf16);
+    let clean = pack(&values);
+    for (value, output) in [(f32::NAN, 3), (f32::INFINITY, 37)] {
+        values[output * inputs + 70] = value;
+    }
+    let weight = pack(&values);
+    for isa in kernels() {
+        let [out, wanted] = [&weight, &clean].map(|weight| product(isa, weight, &x, None));
+        for (i, (got, wanted)) in out.iter().zip(wanted).enumerate() {
+            let right = match i % outputs {
+                3 | 37 => !got.is_finite(),
+                _ => *got == wanted,
+            };
+            assert!(right, "{isa:?}: {got} for {wanted} at {i}");
+        }
     }
 }
