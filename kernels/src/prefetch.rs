@@ -8,6 +8,7 @@ pub(crate) const FIRST: usize = 1;
 pub(crate) const SECOND: usize = 2;
 
 /// Asks for the line at a place to be brought to a cache; any place will do.
+#[inline(always)]
 pub(crate) fn ask_for<const CACHE: usize, T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor of this architecture has the instruction, and it reads nothing.

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512_bf16::{Dots, Widened};
-use super::avx512_blocks;
+use super::avx512_blocks::{self, ask_ahead};
 use super::avx512_bytes::{self, Avx512Bytes};
 use super::avx512_fp16::{self, Halves};
 use super::avx512_int8::Avx512Int8;
@@ -115,6 +115,9 @@ unsafe fn tile_f32<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
     let mut sums = [[_mm512_setzero_ps(); LINES]; R];
     let (rows, weights) = (rows.as_ptr().cast::<f32>(), panel.as_ptr().cast::<f32>());
     for word in 0..panel.len() / LINES {
+        if R < F32::ROWS {
+            ask_ahead(&panel[word * LINES..][..LINES]);
+        }
         // SAFETY: `word` is below the number of words in both.
         unsafe {
             let left = _mm512_load_ps(weights.add(word * 32));

@@ -179,9 +179,10 @@ unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usi
     }
 }
 
-/// Asks for the lines that come 10 KiB after these: when many rows meet each, the processor's own
-/// reading ahead stops in between. Bytes come one after the other too fast for asking to help.
-#[inline]
+/// Asks for the lines that come 10 KiB after these: when several rows meet each, the processor's own
+/// reading ahead stops in between. With one row, bytes come one after the other too fast for asking to
+/// help.
+#[inline(always)]
 pub(super) fn ask_ahead(lines: &[Line]) {
     const AHEAD: usize = 160;
     for line in lines {

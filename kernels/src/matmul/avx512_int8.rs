@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::avx512::write;
+use super::avx512_blocks::ask_ahead;
 use super::avx512_pack::{interleave, scale_of};
 use super::gemm::LONG_BLOCK;
 use super::int8::{LINES, ROW_WORDS, STEP, WORDS};
@@ -126,7 +127,10 @@ unsafe fn step<const R: usize>(
         let at = |word: usize, r: usize| *row.add(word * R + r);
         let mut dots: [_; R] =
             std::array::from_fn(|r| [_mm512_set1_epi32(at(WORDS + 1, r).cast_signed()); 2]);
-        for word in 0..WORDS {
+        for (word, pair) in lines.chunks_exact(2).take(WORDS).enumerate() {
+            if R > 1 && R < Avx512Int8::ROWS {
+                ask_ahead(pair);
+            }
             let left = _mm512_load_si512(weights.add(2 * word));
             let right = _mm512_load_si512(weights.add(2 * word + 1));
             for (r, dots) in dots.iter_mut().enumerate() {
