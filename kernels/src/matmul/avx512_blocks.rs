@@ -166,7 +166,7 @@ unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usi
 ) {
     let parts = B::STEP / ROW_BLOCK;
     for part in 0..parts {
-        if const { D < H && B::MOST < u8::MAX } && first == 0 {
+        if const { R <= ROWS_OF_STEP && (R > 1 || B::MOST < u8::MAX) } && first == 0 {
             let end = if part + 1 < parts { B::part(part + 1) } else { B::LINES };
             ask_ahead(&step[B::part(part)..end]);
         }
@@ -179,9 +179,9 @@ unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usi
     }
 }
 
-/// Asks for the lines that come 10 KiB after these: when several rows meet each, the processor's own
-/// reading ahead stops in between. With one row, bytes come one after the other too fast for asking to
-/// help.
+/// Asks for the lines that come 10 KiB after these: where there is much to do with each, the processor's
+/// own reading ahead stops in between. With one row, bytes come one after the other too fast for asking
+/// to help.
 #[inline(always)]
 pub(super) fn ask_ahead(lines: &[Line]) {
     const AHEAD: usize = 160;
