@@ -16,7 +16,9 @@ mod tests;
 mod x86;
 
 use half::f16;
-pub(crate) use level::{Level, has_slow_pairs};
+pub(crate) use level::Level;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use level::has_slow_pairs;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::signed_bytes;
 
