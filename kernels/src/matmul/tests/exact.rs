@@ -7,7 +7,9 @@ use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use proptest::prelude::*;
 
-use super::super::{Form, Isa, PackedMatrix, Values};
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+use super::super::Values;
+use super::super::{Form, Isa, PackedMatrix};
 use super::blocks::{BLOCKS, block_inputs, stored_blocks};
 use super::{kernels, product, spread};
 
