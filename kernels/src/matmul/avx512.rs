@@ -5,14 +5,19 @@ use std::arch::x86_64::*;
 
 use super::avx512_bf16::{Dots, Widened};
 use super::avx512_blocks::{self, ask_ahead};
-use super::avx512_bytes::{self, Avx512Bytes};
-use super::avx512_fp16::{self, Halves};
+use super::avx512_bytes::Avx512Bytes;
+use super::avx512_fp16::Halves;
 use super::avx512_int8::Avx512Int8;
 use super::gemm::multiply as gemm;
 use super::pack::{LINES, Line};
 use super::product::Product;
 use super::{Form, Isa, Kernel, Tile, avx512_pack, blocks};
 use crate::simd::has_slow_pairs;
+
+/// Rows from which on weights become what is multiplied faster, a block of a panel at a time: that costs
+/// about as much as 10 to 20 rows' products, and what is decoded together must not depend on how many
+/// sequences there are.
+pub(super) const MANY_ROWS: usize = 64;
 
 /// Whether this machine has what the kernels of an instruction set of AVX-512 need.
 pub(super) fn detected(isa: Isa) -> bool {
@@ -38,15 +43,13 @@ pub(super) fn fastest() -> Option<Isa> {
 /// Computes a product on a machine where the instructions of `isa` were [`detected`].
 pub(super) fn multiply(isa: Isa, form: Form, product: Product<'_>) {
     assert!(detected(isa), "the machine must have the instructions");
-    let in_bytes = product.rows() >= avx512_bytes::LEAST_ROWS;
+    let many = product.rows() >= MANY_ROWS;
     match form {
         Form::F32 => gemm(&F32(()), product),
         // SAFETY: the instructions are there, as asserted above; so in the next ones.
         Form::Bf16 if isa == Isa::Avx512Bf16 => gemm(&unsafe { Dots::new() }, product),
-        Form::Bf16 if isa == Isa::Avx512Fp16 && product.rows() >= avx512_fp16::LEAST_ROWS => {
-            // SAFETY: as above.
-            gemm(&unsafe { Halves::new() }, product)
-        }
+        // SAFETY: as above.
+        Form::Bf16 if isa == Isa::Avx512Fp16 && many => gemm(&unsafe { Halves::new() }, product),
         // SAFETY: as above.
         Form::Bf16 => gemm(&unsafe { Widened::new() }, product),
         // SAFETY: as above.
@@ -54,19 +57,19 @@ pub(super) fn multiply(isa: Isa, form: Form, product: Product<'_>) {
         // SAFETY: as above.
         Form::Q8_0 => unsafe { avx512_blocks::multiply::<blocks::Q8_0>(product) },
         // SAFETY: as above.
-        Form::Q4_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
+        Form::Q4_0 if many => gemm(&unsafe { Avx512Bytes::<blocks::Q4_0>::new() }, product),
         // SAFETY: as above.
-        Form::Q4_1 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4_1>::new() }, product),
+        Form::Q4_1 if many => gemm(&unsafe { Avx512Bytes::<blocks::Q4_1>::new() }, product),
         // SAFETY: as above.
-        Form::Q4K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
+        Form::Q4K if many => gemm(&unsafe { Avx512Bytes::<blocks::Q4K>::new() }, product),
         // SAFETY: as above.
-        Form::Q5K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5K>::new() }, product),
+        Form::Q5K if many => gemm(&unsafe { Avx512Bytes::<blocks::Q5K>::new() }, product),
         // SAFETY: as above.
-        Form::Q5_0 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5_0>::new() }, product),
+        Form::Q5_0 if many => gemm(&unsafe { Avx512Bytes::<blocks::Q5_0>::new() }, product),
         // SAFETY: as above.
-        Form::Q5_1 if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q5_1>::new() }, product),
+        Form::Q5_1 if many => gemm(&unsafe { Avx512Bytes::<blocks::Q5_1>::new() }, product),
         // SAFETY: as above.
-        Form::Q6K if in_bytes => gemm(&unsafe { Avx512Bytes::<blocks::Q6K>::new() }, product),
+        Form::Q6K if many => gemm(&unsafe { Avx512Bytes::<blocks::Q6K>::new() }, product),
         // SAFETY: as above.
         Form::Q4_0 => unsafe { avx512_blocks::multiply::<blocks::Q4_0>(product) },
         // SAFETY: as above.

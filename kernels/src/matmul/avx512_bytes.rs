@@ -19,11 +19,6 @@ use super::int8;
 use super::pack::Line;
 use super::{Kernel, Tile};
 
-/// Fewer rows are multiplied with the blocks as they are: making bytes of them costs about as much as
-/// 10 to 20 rows' products, and what is decoded together must not depend on how many sequences there
-/// are.
-pub(super) const LEAST_ROWS: usize = 64;
-
 /// Formats whose quantities have less than eight bits.
 pub(super) trait Narrow: Vectors {}
 

@@ -13,10 +13,6 @@ use super::gemm::grow;
 use super::pack::{LINES, Line};
 use super::{Kernel, Tile, avx512_pack};
 
-/// Fewer rows are multiplied in f32: what is decoded together must not depend on how many sequences
-/// there are.
-pub(super) const LEAST_ROWS: usize = 64;
-
 /// Inputs whose products are summed in f16, by two sums of half of them each.
 const STEP: usize = 64;
 /// Words of a row's step: its pairs, and what its sums are to be multiplied with.
@@ -106,17 +102,21 @@ fn pack_step<const R: usize>(rows: [&[f32]; R], packed: &mut [u32]) {
     }
 }
 
+/// What f32 adds to an exponent.
+const BIAS: i32 = 127;
 /// Exponent of infinities and of what is no number.
 const NO_NUMBER: i32 = 128;
+/// Smaller exponents, zero's among them, are taken for this one, so that their powers of two are numbers.
+const SMALLEST: i32 = -100;
 
-/// The exponent of a number of f32 with these bits and no sign; of zeros and the smallest ones -100.
+/// The exponent of a number of f32 with these bits and no sign.
 fn exponent_of(bits: i32) -> i32 {
-    ((bits >> 23) - 127).max(-100)
+    ((bits >> 23) - BIAS).max(SMALLEST)
 }
 
 /// 2 to the power of `exponent`, which must be one of f32's.
 fn power_of_two(exponent: i32) -> f32 {
-    f32::from_bits(((exponent + 127) << 23).cast_unsigned())
+    f32::from_bits(((exponent + BIAS) << 23).cast_unsigned())
 }
 
 /// Writes pairs of bf16 as pairs of f16, each output scaled by a power of two, with zeros to the end of
@@ -135,10 +135,10 @@ fn halve(lines: &[Line], wide: &mut [Line], ends: &mut [Line]) {
         // The larger of a pair, and of bf16 the exponent's bits, which are those of f32.
         let largest = _mm512_max_epu16(largest, _mm512_slli_epi32::<16>(largest));
         let exponent = _mm512_srli_epi32::<23>(largest);
-        let kept = _mm512_max_epi32(exponent, _mm512_set1_epi32(27)); // as `exponent_of`
+        let kept = _mm512_max_epi32(exponent, _mm512_set1_epi32(SMALLEST + BIAS));
         let power = |exponent| _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent));
-        *scale = power(_mm512_sub_epi32(_mm512_set1_epi32(2 * 127), kept));
-        let none = _mm512_cmpeq_epi32_mask(kept, _mm512_set1_epi32(NO_NUMBER + 127));
+        *scale = power(_mm512_sub_epi32(_mm512_set1_epi32(2 * BIAS), kept));
+        let none = _mm512_cmpeq_epi32_mask(kept, _mm512_set1_epi32(NO_NUMBER + BIAS));
         store(
             end,
             _mm512_castps_si512(_mm512_mask_mov_ps(power(kept), none, _mm512_set1_ps(f32::NAN))),

@@ -82,7 +82,7 @@ fn sums_in_f16(isa: Isa, form: Form, (rows, inputs): (usize, usize)) -> bool {
         Some(fastest) if isa == Isa::Amx && !inputs.is_multiple_of(32) => fastest, // no whole tiles
         _ => isa,
     };
-    isa == Isa::Avx512Fp16 && form == Form::Bf16 && rows >= super::avx512_fp16::LEAST_ROWS
+    isa == Isa::Avx512Fp16 && form == Form::Bf16 && rows >= super::avx512::MANY_ROWS
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -129,6 +129,15 @@ proptest! {
         rows in 0usize..40, outputs in 0usize..100, inputs in 0usize..70, bias: bool, bf16: bool,
     ) {
         check(rows, outputs, inputs, if bf16 { Form::Bf16 } else { Form::F32 }, bias);
+    }
+
+    /// Some instruction sets multiply so many rows in another way.
+    #[test]
+    #[cfg_attr(miri, ignore = "too long")]
+    fn products_of_many_rows_of_any_shape_are_right(
+        rows in 64usize..100, outputs in 0usize..70, inputs in 0usize..300, bias: bool,
+    ) {
+        check(rows, outputs, inputs, Form::Bf16, bias);
     }
 }
 

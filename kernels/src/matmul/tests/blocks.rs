@@ -71,7 +71,7 @@ fn check_same(weight: &PackedMatrix, rows: usize) {
         #[cfg(target_arch = "x86_64")]
         if isa == Isa::Amx && rows >= super::super::amx::LEAST_ROWS
             || matches!(isa, Isa::Avx512 | Isa::Avx512Bf16 | Isa::Avx512Fp16)
-                && rows >= super::super::avx512_bytes::LEAST_ROWS
+                && rows >= super::super::avx512::MANY_ROWS
                 && !matches!(form, Form::Q8_0 | Form::Int8)
         {
             continue; // rounds more: see the tests of such products in `exact`

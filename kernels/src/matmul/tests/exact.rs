@@ -207,8 +207,13 @@ fn products_of_many_rows_with_narrow_weights_are_near_the_exact_ones() {
     }
 }
 
-/// Rows and weights in f16 have all bits that count, and 31 sums of it follow one another at most, each
-/// off by 2⁻¹¹ of itself; what is usual is a hundredth of that, and half of what rounding the
+/// How far a product may be off of the sizes of what it sums where rows are rounded to f16: weights keep
+/// all their bits, a row's number is off by 2⁻¹¹ of itself, and so is each of the 32 sums that follow one
+/// another.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+const ERROR_IN_F16: f64 = 33.0 / 2048.0;
+
+/// They are within the bound; what is usual is a hundredth of that, and half of what rounding the
 /// rows to bf16 would cost.
 #[test]
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -223,11 +228,27 @@ fn products_of_many_rows_in_f16_are_near_the_exact_ones() {
         let x = spread(rows * inputs, 6);
         let bound = |x: &[f32], w: &[f32]| {
             let products = x.iter().zip(w).map(|(x, w)| f64::from((x * w).abs()));
-            products.sum::<f64>() * (33.0 / 2048.0) + 1e-7
+            products.sum::<f64>() * ERROR_IN_F16 + 1e-7
         };
         let share = check_near(Isa::Avx512Fp16, &weight, &x, bound);
         assert!(share < 1e-3, "{rows} × {inputs}: errors are {share} of the products");
     }
+}
+
+/// The largest sums that there can be stay numbers: of values of one sign, each just below a power of two.
+/// Alike as they are, they round to the same side again and again, by 1/255 in all.
+#[test]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+fn products_in_f16_do_not_leave_its_range() {
+    if !super::super::avx512::detected(Isa::Avx512Fp16) {
+        return;
+    }
+    let (rows, outputs, inputs) = (64, 32, 640);
+    let value = f32::from_bits(0x3fff_0000); // 1.9921875, the last of bf16 below 2
+    let values = vec![value; outputs * inputs];
+    let packed = PackedMatrix::new(Values::F32(&values), outputs, inputs, Form::Bf16);
+    let bound = |x: &[f32], w: &[f32]| sizes(x) * largest(w) * ERROR_IN_F16;
+    check_near(Isa::Avx512Fp16, &Weight { packed, values }, &vec![-value; rows * inputs], bound);
 }
 
 /// However large or small rows and outputs are, they are rounded alike.
