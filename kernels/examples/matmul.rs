@@ -1,8 +1,9 @@
 //! How fast products of every form of weight are, beside candle's and beside the machine's limits.
 //!
 //! `cargo run --release -p glm4v-kernels --example matmul -- 1600x1024x4096 1x4096x13696`, each
-//! shape as rows × inputs × outputs; without shapes those of `docs/PERFORMANCE.md`. With one row
-//! the weights are several times larger than any cache, and what counts is GB/s.
+//! shape as rows × inputs × outputs; without shapes those of `docs/PERFORMANCE.md`. Names of forms,
+//! such as `bf16 q4_k`, leave the others out. With one row the weights are several times larger than
+//! any cache, and what counts is GB/s.
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module, Result, Tensor};
@@ -24,6 +25,15 @@ enum Form {
     Blocks(GgmlDType, &'static str, f64),
 }
 
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Dense(_, name, _) | Self::Blocks(_, name, _) => name,
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 const FORMS: [Form; 11] = [
     Form::Dense(DType::F32, "f32", 32.0),
     Form::Dense(DType::BF16, "bf16", 16.0),
@@ -40,10 +50,11 @@ const FORMS: [Form; 11] = [
 
 fn main() -> Result<()> {
     let asked: Vec<_> = std::env::args().skip(1).collect();
-    let shapes: Vec<&str> = match asked.is_empty() {
-        true => SHAPES.to_vec(),
-        false => asked.iter().map(String::as_str).collect(),
-    };
+    let (names, shapes): (Vec<&str>, Vec<&str>) = asked
+        .iter()
+        .map(String::as_str)
+        .partition(|asked| FORMS.iter().any(|form| form.name() == *asked));
+    let shapes = if shapes.is_empty() { SHAPES.to_vec() } else { shapes };
     glm4v_kernels::keep_freed_memory();
     let limits = Limits::measure();
     let rate = |rate: f64| format!("{:.2} T", rate / 1e12);
@@ -60,7 +71,9 @@ fn main() -> Result<()> {
         let &[rows, inputs, outputs] = sizes.as_slice() else {
             candle_core::bail!("`{shape}` is not rows x inputs x outputs, such as 512x4096x13696");
         };
-        for form in FORMS {
+        for form in
+            FORMS.into_iter().filter(|form| names.is_empty() || names.contains(&form.name()))
+        {
             measure(rows, inputs, outputs, form)?;
         }
     }
@@ -70,24 +83,24 @@ fn main() -> Result<()> {
 fn measure(rows: usize, inputs: usize, outputs: usize, form: Form) -> Result<()> {
     let x = Tensor::randn(0.0f32, 1.0, (rows, inputs), &Device::Cpu)?;
     let weight = Tensor::randn(0.0f32, 0.02, (outputs, inputs), &Device::Cpu)?;
-    let (name, bits, weights, layers) = match form {
-        Form::Dense(dtype, name, bits) => {
+    let (bits, weights, layers) = match form {
+        Form::Dense(dtype, _, bits) => {
             let copies = copies(rows, inputs, outputs, bits);
             let weight = weight.to_dtype(dtype)?;
             let layers: Vec<_> = (0..copies).map(|_| Linear::new(weight.clone(), None)).collect();
-            (name, bits, QMatMul::Tensor(weight.t()?.to_dtype(dtype)?), layers)
+            (bits, QMatMul::Tensor(weight.t()?.to_dtype(dtype)?), layers)
         }
         Form::Int8 => {
             let (bits, dense) = (8.125, weight.t()?.contiguous()?);
             let copies = copies(rows, inputs, outputs, bits);
             let layers = (0..copies).map(|_| Linear::int8(weight.clone(), None)).collect();
-            ("int8", bits, QMatMul::Tensor(dense), layers)
+            (bits, QMatMul::Tensor(dense), layers)
         }
-        Form::Blocks(dtype, name, bits) => {
+        Form::Blocks(dtype, _, bits) => {
             let copies = copies(rows, inputs, outputs, bits);
             let weight = Arc::new(QTensor::quantize(&weight, dtype)?);
             let layers = (0..copies).map(|_| Linear::quantised(weight.clone(), None)).collect();
-            (name, bits, QMatMul::from_arc(weight)?, layers)
+            (bits, QMatMul::from_arc(weight)?, layers)
         }
     };
     let candle_x = match form {
@@ -103,7 +116,8 @@ fn measure(rows: usize, inputs: usize, outputs: usize, form: Form) -> Result<()>
     let work = 2.0 * (rows * inputs * outputs) as f64;
     let bytes = (inputs * outputs) as f64 * bits / 8.0;
     println!(
-        "{rows} x {inputs} x {outputs} {name:>5}: {:9.3} ms  {:6.3} TFLOP/s  {:5.1} GB/s   candle {:9.3} ms",
+        "{rows} x {inputs} x {outputs} {:>5}: {:9.3} ms  {:6.3} TFLOP/s  {:5.1} GB/s   candle {:9.3} ms",
+        form.name(),
         ours * 1e3,
         work / ours / 1e12,
         bytes / ours / 1e9,

@@ -28,7 +28,9 @@ pub(super) fn detected(isa: Isa) -> bool {
     match isa {
         Isa::Avx512 => all,
         Isa::Avx512Bf16 => all && is_x86_feature_detected!("avx512bf16"),
-        Isa::Avx512Fp16 => all && is_x86_feature_detected!("avx512fp16"),
+        Isa::Avx512Fp16 => {
+            all && is_x86_feature_detected!("avx512fp16") && is_x86_feature_detected!("avx512vbmi2")
+        }
         _ => false,
     }
 }

@@ -117,7 +117,7 @@ pub(crate) enum Form {
     /// 32 bits; products and sums in f32.
     F32,
     /// 16 bits; activations are rounded to bf16, products summed in f32. Where AVX512-FP16 is
-    /// faster than dot products of bf16, many rows are instead rounded to f16, and products of 64
+    /// faster than dot products of bf16, many rows are instead rounded to f16, and products of 256
     /// inputs summed in it.
     Bf16,
     /// 8 bits, with a scale for every output and 256 inputs. Activations are rounded to bytes in

@@ -74,7 +74,7 @@ fn rounded(values: &[f32], form: Form) -> Vec<f64> {
     values.iter().map(round).collect()
 }
 
-/// Whether rows are rounded to f16 in place of bf16, and products of 64 inputs summed in it; `exact` has
+/// Whether rows are rounded to f16 in place of bf16, and products of 256 inputs summed in it; `exact` has
 /// the bound for that.
 #[cfg(target_arch = "x86_64")]
 fn sums_in_f16(isa: Isa, form: Form, (rows, inputs): (usize, usize)) -> bool {
