@@ -182,6 +182,13 @@ pub(crate) trait Lanes: Copy + 'static {
         lanes[..Self::COUNT].iter().sum()
     }
 
+    /// The sum of all lanes of each.
+    #[inline(always)]
+    unsafe fn sums(registers: [Self; 4]) -> [f32; 4] {
+        // SAFETY: the caller's promise.
+        registers.map(|register| unsafe { register.sum() })
+    }
+
     /// The largest lane.
     #[inline(always)]
     unsafe fn largest(self) -> f32 {

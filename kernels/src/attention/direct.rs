@@ -8,6 +8,7 @@
 use super::blocked::{Heads, Kept, Output, Problem, State, write_row};
 use super::format::{Single, ValueFormat};
 use crate::buffer::Buffer;
+use crate::prefetch::{FIRST, ask_for};
 use crate::simd::{LOG2_E, Lanes, Task};
 use half::f16;
 
@@ -111,7 +112,7 @@ impl Direct<'_> {
     unsafe fn attend_block<L: Lanes, T: Stored>(
         &self,
         (first, queries, q): (usize, usize, &[f32]),
-        rows: [Rows<'_, T>; 2],
+        mut rows: [Rows<'_, T>; 2],
         (start, count): (usize, usize),
         state: &mut State,
     ) {
@@ -127,6 +128,7 @@ impl Direct<'_> {
                     _ => self.attend_rows::<L, T, 2>(q, rows, place, state),
                 }
             };
+            rows = rows.map(|rows| Rows { in_order: false, ..rows }); // the next find them in the cache
         }
     }
 
@@ -199,13 +201,31 @@ impl Stored for f16 {
 struct Rows<'a, T> {
     values: &'a [T],
     stride: usize,
+    /// Whether they are read from memory, one after the other.
+    in_order: bool,
+}
+
+impl<T> Rows<'_, T> {
+    /// Asks for what lies 4 KiB after `count` values: the processor's own reading ahead stops at the ends of
+    /// pages, and where there is much to do with each row.
+    #[inline(always)]
+    fn ask_ahead(&self, start: usize, count: usize) {
+        const AHEAD: usize = 4 << 10;
+        const LINE: usize = 64;
+        if self.in_order {
+            let from = self.values.as_ptr().wrapping_add(start).cast::<u8>().wrapping_add(AHEAD);
+            for line in (0..count * size_of::<T>()).step_by(LINE) {
+                ask_for::<FIRST, _>(from.wrapping_add(line));
+            }
+        }
+    }
 }
 
 /// The rows of a head from `start` on.
 #[inline(always)]
 fn lying<'a, T>(heads: &Heads<'a, T>, head: usize, start: usize) -> Rows<'a, T> {
     let from = head * heads.strides[0] + start * heads.strides[1];
-    Rows { values: &heads.values[from..], stride: heads.strides[1] }
+    Rows { values: &heads.values[from..], stride: heads.strides[1], in_order: true }
 }
 
 /// Rows `start..start + count` of a head, as numbers in `room`.
@@ -224,7 +244,7 @@ unsafe fn as_numbers<'a, L: Lanes>(
         // SAFETY: the caller's promise.
         unsafe { kept.write_row::<L>(head, start + row, to) };
     }
-    Rows { values: room, stride: d }
+    Rows { values: room, stride: d, in_order: false }
 }
 
 /// The products of `R` queries with `count` keys, `(R, BLOCK)`.
@@ -244,6 +264,7 @@ unsafe fn scores<L: Lanes, T: Stored, const R: usize>(
         // The last keys may be fewer: what is missing is the last one again.
         let places: [usize; KEYS] =
             std::array::from_fn(|key| (first + key).min(count - 1) * keys.stride);
+        places.iter().for_each(|place| keys.ask_ahead(*place, d));
         // SAFETY: the caller's promise, and the places were checked.
         unsafe {
             let mut sums = [[L::splat(0.0); KEYS]; R];
@@ -258,9 +279,7 @@ unsafe fn scores<L: Lanes, T: Stored, const R: usize>(
             }
             for (r, sums) in sums.into_iter().enumerate() {
                 let to = &mut to[r * BLOCK..][first..count.min(first + KEYS)];
-                for (to, sum) in to.iter_mut().zip(sums) {
-                    *to = sum.sum();
-                }
+                to.copy_from_slice(&L::sums(sums)[..to.len()]);
             }
         }
     }
@@ -289,6 +308,7 @@ unsafe fn add_values<L: Lanes, T: Stored, const R: usize, const C: usize>(
             std::array::from_fn(|c| L::load(sums.as_ptr().add(place(r, c))))
         });
         for key in 0..count {
+            values.ask_ahead(key * values.stride + column, width);
             let value = values.values.as_ptr().add(key * values.stride + column);
             let columns: [L; C] = std::array::from_fn(|c| T::load(value.add(c * L::COUNT)));
             for (r, totals) in totals.iter_mut().enumerate() {

@@ -166,9 +166,16 @@ unsafe fn multiply_step<B: Vectors, const R: usize, const H: usize, const D: usi
 ) {
     let parts = B::STEP / ROW_BLOCK;
     for part in 0..parts {
-        if const { R <= ROWS_OF_STEP && (R > 1 || B::MOST < u8::MAX) } && first == 0 {
+        if const { R <= ROWS_OF_STEP && (R > 1 || B::MOST < u8::MAX) } {
             let end = if part + 1 < parts { B::part(part + 1) } else { B::LINES };
-            ask_ahead(&step[B::part(part)..end]);
+            let lines = &step[B::part(part)..end];
+            // Half of them by each of two passes, lest one wait for memory that the other leaves idle.
+            let (left, right) = lines.split_at(lines.len() / 2);
+            ask_ahead(match (D == H, first) {
+                (true, _) => lines,
+                (false, 0) => left,
+                (false, _) => right,
+            });
         }
         for block in 0..ROW_BLOCK / B::BLOCK {
             // SAFETY: as the caller vouches.

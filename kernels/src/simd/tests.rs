@@ -229,3 +229,30 @@ fn folds_go_over_all_lanes() {
         assert_eq!(run_at(level, Folds(&values)).1, 5.0, "{level:?}");
     }
 }
+
+struct Sums<'a>(&'a [[f32; MOST_LANES]; 4]);
+
+impl Task for Sums<'_> {
+    type Output = [[f32; 4]; 2];
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) -> [[f32; 4]; 2] {
+        // SAFETY: the caller's promise, and as many values as the widest register has.
+        unsafe {
+            let registers: [L; 4] = std::array::from_fn(|i| L::load(self.0[i].as_ptr()));
+            [L::sums(registers), registers.map(|register| register.sum())]
+        }
+    }
+}
+
+/// Whole numbers, so that the order in which they are summed does not show; each register has its own sum.
+#[test]
+fn four_registers_are_summed_as_one_is() {
+    let value = |i: usize, lane: usize| (100 * i + 7 * lane) as f32;
+    let values = std::array::from_fn(|i| std::array::from_fn(|lane| value(i, lane)));
+    for level in Level::available() {
+        let [together, alone] = run_at(level, Sums(&values));
+        assert_eq!(together, alone, "{level:?}");
+        assert!(alone.is_sorted_by(|a, b| a < b), "{level:?}");
+    }
+}

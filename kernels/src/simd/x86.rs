@@ -225,6 +225,24 @@ impl<const DOTS: bool> Lanes for Avx512<DOTS> {
     }
 
     #[inline(always)]
+    unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let twos = [(a, b), (c, d)].map(|(a, b)| {
+                _mm512_add_ps(_mm512_unpacklo_ps(a.0, b.0), _mm512_unpackhi_ps(a.0, b.0))
+            });
+            let [ab, cd] = twos.map(|two| _mm512_castps_pd(two));
+            let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+            let fours = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            let high = _mm512_extractf32x8_ps::<1>(fours);
+            let eights = _mm256_add_ps(_mm512_castps512_ps256(fours), high);
+            let sums =
+                _mm_add_ps(_mm256_castps256_ps128(eights), _mm256_extractf128_ps::<1>(eights));
+            std::mem::transmute::<__m128, [f32; 4]>(sums)
+        }
+    }
+
+    #[inline(always)]
     unsafe fn largest(self) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_max_ps(self.0) }
@@ -320,6 +338,16 @@ impl Lanes for __m256 {
             let four = _mm_add_ps(_mm256_castps256_ps128(self), _mm256_extractf128_ps::<1>(self));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn sums([a, b, c, d]: [Self; 4]) -> [f32; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let fours = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            let sums = _mm_add_ps(_mm256_castps256_ps128(fours), _mm256_extractf128_ps::<1>(fours));
+            std::mem::transmute::<__m128, [f32; 4]>(sums)
         }
     }
 }
