@@ -53,7 +53,7 @@ impl Kernel for Halves {
     }
 
     fn widen<'a>(&self, lines: &'a [Line], wide: &'a mut Vec<Line>) -> &'a [Line] {
-        let count = lines.len().next_multiple_of(Self::LINES) + LINES;
+        let count = lines.len().next_multiple_of(PART / 2 * LINES) + LINES;
         grow(wide, count);
         let (words, ends) = wide[..count].split_at_mut(count - LINES);
         // SAFETY: the value exists, so the instructions were detected.
@@ -62,7 +62,8 @@ impl Kernel for Halves {
     }
 
     fn tile<const R: usize>(&self, rows: &[u32], panel: &[Line], tile: &Tile) {
-        assert_eq!(rows.len() / ROW_WORDS * Self::LINES, (panel.len() - LINES) * R);
+        let steps = (panel.len() - LINES).div_ceil(Self::LINES); // the last may be of fewer parts
+        assert_eq!(rows.len(), steps * ROW_WORDS * R);
         // SAFETY: the value exists, so the instructions were detected; the lengths fit, and
         // whoever made the tile vouches for its places.
         unsafe { tile_halves::<R>(rows, panel, tile) }
@@ -134,7 +135,7 @@ fn power_of_two(exponent: i32) -> f32 {
 }
 
 /// Writes pairs of bf16 as pairs of f16, each output scaled by a power of two, with zeros to the end of
-/// a step, and what undoes the scaling: NaN where an output's weights hold what is no number.
+/// a part, and what undoes the scaling: NaN where an output's weights hold what is no number.
 #[target_feature(enable = "avx512f,avx512bw,avx512fp16")]
 fn halve(lines: &[Line], wide: &mut [Line], ends: &mut [Line]) {
     let mut largest = [_mm512_setzero_si512(); LINES];
@@ -173,14 +174,14 @@ fn halve(lines: &[Line], wide: &mut [Line], ends: &mut [Line]) {
 }
 
 /// # Safety
-/// There must be as many steps of `R` rows as of the panel, and its ends; the tile's places must be
+/// There must be as many steps of `R` rows as of the panel, of whole parts, and its ends; the tile's places must be
 /// readable and writable, and no other task may touch them.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx512fp16")]
 unsafe fn tile_halves<const R: usize>(rows: &[u32], panel: &[Line], tile: &Tile) {
     align_frame();
     let mut sums = [[_mm512_setzero_ps(); LINES]; R];
     let (words, ends) = panel.split_at(panel.len() - LINES);
-    let steps = words.chunks_exact(STEP / 2 * LINES).zip(rows.chunks_exact(ROW_WORDS * R));
+    let steps = words.chunks(STEP / 2 * LINES).zip(rows.chunks_exact(ROW_WORDS * R));
     for (lines, rows) in steps {
         let mut totals = [[_mm512_setzero_ph(); LINES]; R];
         let (rows, scales) = rows.split_at((ROW_WORDS - 1) * R);
